@@ -1,0 +1,117 @@
+"""Losses. Each says which statistic of noisy targets its minimiser is; a mismatch is an error, not a surprise.
+
+Noise2Noise works because a noisy target has the right *mean*; a loss whose minimiser is another statistic, or that
+passes targets through a curve, learns another image. The biased ones stay for the ablation of the paper's Figure 6,
+under names of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from rendernoise.color import GAMMA, tonemap
+from rendernoise.errors import InputError
+
+Statistic = Literal["mean", "median", "mode", "biased"]
+
+#: Keeps the relative loss finite in the dark (Noise2Noise, section 3.3.1).
+EPSILON = 0.01
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A per-pixel loss of prediction and target, both linear radiance ``[N, 3, H, W]``.
+
+    Args:
+        name: Its key in :data:`LOSSES`.
+        estimates: What its minimiser is over random targets.
+        function: (prediction, target) to the loss of every value, unreduced.
+        note: For a biased loss, which way and why.
+    """
+
+    name: str
+    estimates: Statistic
+    function: Callable[[Tensor, Tensor], Tensor]
+    note: str = ""
+
+    def __call__(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The mean loss; pixels are averaged by ``weight`` ``[N, 1, H, W]`` where one is given."""
+        values = self.function(prediction, target)
+        if weight is None:
+            return values.mean()
+        weight = weight.expand_as(values)
+        return (values * weight).sum() / weight.sum().clamp_min(1e-8)
+
+
+def _hdr(f: Tensor, target: Tensor) -> Tensor:
+    return (f - target).square() / (f.detach().clamp_min(0) + EPSILON).square()
+
+
+def _hdr_without_stop_gradient(f: Tensor, target: Tensor) -> Tensor:
+    return (f - target).square() / (f.clamp_min(0) + EPSILON).square()
+
+
+def _hdr_target_denominator(f: Tensor, target: Tensor) -> Tensor:
+    return (f - target).square() / (target.clamp_min(0) + EPSILON).square()
+
+
+def _tonemapped(f: Tensor, knee: float = 1e-3) -> Tensor:
+    """T(f) with its tangent below ``knee``: T's slope is infinite at 0, and flat below would end learning there."""
+    bright = f.clamp_min(knee)
+    at_knee = (knee / (1 + knee)) ** (1 / GAMMA)
+    slope = at_knee / (GAMMA * knee * (1 + knee))
+    return tonemap(bright) + slope * (f - bright)
+
+
+LOSSES: dict[str, Loss] = {
+    loss.name: loss
+    for loss in (
+        # L_HDR of the paper (eq. 6 and section 3.3.1): sg(f) as normaliser leaves the minimiser at E[target].
+        Loss("hdr", "mean", _hdr),
+        Loss("l2", "mean", lambda f, t: (f - t).square()),
+        Loss("l1", "median", lambda f, t: (f - t).abs()),
+        Loss(
+            "hdr_without_stop_gradient",
+            "biased",
+            _hdr_without_stop_gradient,
+            "bright: a larger prediction shrinks the denominator's share",
+        ),
+        Loss(
+            "hdr_target_denominator",
+            "biased",
+            _hdr_target_denominator,
+            "dark: bright noise is divided by itself and hardly counts",
+        ),
+        Loss(
+            "l2_tonemapped",
+            "biased",
+            lambda f, t: (_tonemapped(f) - _tonemapped(t)).square(),
+            "dark: the mean of T(target) is below T of the mean (Jensen)",
+        ),
+        Loss(
+            "l1_tonemapped",
+            "median",
+            lambda f, t: (_tonemapped(f) - _tonemapped(t)).abs(),
+            "the median commutes with T, but a skewed distribution's median is below its mean: dark",
+        ),
+    )
+}
+
+
+def get_loss(name: str, needs: Statistic | None = None) -> Loss:
+    """The loss called ``name``; with ``needs``, only if that is what it estimates.
+
+    Raises:
+        InputError: Unknown name, or a loss that estimates another statistic than the noise model needs.
+    """
+    if name not in LOSSES:
+        raise InputError(f"there is no loss {name!r}", f"Choose one of {', '.join(LOSSES)}")
+    loss = LOSSES[name]
+    if needs is not None and loss.estimates != needs:
+        fitting = ", ".join(n for n, known in LOSSES.items() if known.estimates == needs)
+        raise InputError(f"loss {name!r} estimates the {loss.estimates}, but this noise needs the {needs}", fitting)
+    return loss

@@ -1,0 +1,83 @@
+"""The U-Net of Noise2Noise, exactly (Lehtinen et al. 2018, appendix A.1, table 2)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LEVELS = 5
+WIDTH = 48
+SLOPE = 0.1
+
+
+def _conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """A 3×3 convolution, He-initialised for the leaky ReLU that follows it (He et al. 2015, eq. 15)."""
+    layer = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+    nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity="leaky_relu")
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class UNet(nn.Module):
+    """Five poolings, 48 features, skips, leaky ReLU 0.1, linear output; 991,203 parameters for 3→3 channels.
+
+    Args:
+        in_channels: Channels of the compressed planes.
+        out_channels: Channels of the prediction.
+    """
+
+    #: The paper feeds T(radiance), unscaled.
+    transfer: ClassVar[str] = "tonemap"
+    exposure: ClassVar[str] = "none"
+
+    def __init__(self, in_channels: int, out_channels: int = 3) -> None:
+        super().__init__()
+        self.entry = _conv(in_channels, WIDTH)
+        self.encoder = nn.ModuleList(_conv(WIDTH, WIDTH) for _ in range(LEVELS))
+        self.bottom = _conv(WIDTH, WIDTH)
+        # Each decoder level sees the level below and the pooled features of its own size; the last sees the input.
+        skips = [WIDTH] * (LEVELS - 1)
+        self.decoder = nn.ModuleList()
+        features = WIDTH
+        for skip in skips:
+            self.decoder.append(nn.ModuleList((_conv(features + skip, 2 * WIDTH), _conv(2 * WIDTH, 2 * WIDTH))))
+            features = 2 * WIDTH
+        self.exit = nn.ModuleList((_conv(features + in_channels, 64), _conv(64, 32)))
+        self.output = _conv(32, out_channels)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """``[N, in_channels, H, W]`` to ``[N, out_channels, H, W]``, any H, W ≥ 1."""
+        height, width = planes.shape[-2:]
+        multiple = 1 << LEVELS
+        # Replication works for every size, 1×1 included, where reflection needs more pixels than it pads.
+        padded = F.pad(planes, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        return self.head(self.body(padded))[..., :height, :width]
+
+    def body(self, planes: Tensor) -> Tensor:
+        """Everything before the output's activation; H and W are multiples of 32."""
+
+        def activate(layer: nn.Module, x: Tensor) -> Tensor:
+            return F.leaky_relu(layer(x), SLOPE)
+
+        x = activate(self.entry, planes)
+        skips = [planes]
+        for layer in self.encoder:
+            x = F.max_pool2d(activate(layer, x), 2)
+            skips.append(x)
+        x = activate(self.bottom, x)
+        skips.pop()
+        for first, second in self.decoder:  # pyright: ignore[reportGeneralTypeIssues]
+            x = torch.cat((F.interpolate(x, scale_factor=2, mode="nearest"), skips.pop()), dim=1)
+            x = activate(second, activate(first, x))
+        x = torch.cat((F.interpolate(x, scale_factor=2, mode="nearest"), skips.pop()), dim=1)
+        for layer in self.exit:
+            x = activate(layer, x)
+        return self.output(x)
+
+    def head(self, z: Tensor) -> Tensor:
+        """The output's activation; the paper's is none."""
+        return z

@@ -1,0 +1,388 @@
+"""Mitsuba 3 as a renderer. The only module that imports ``mitsuba``, and only once a renderer is made.
+
+Three things are forced on every scene, for the statistics: the independent sampler (others repeat their
+points between seeds), the box filter (others correlate neighbouring pixels), and an RGB film. The scene's own
+integrator is kept. Features are rendered by an ``aov`` integrator with the same seed, which gives bit for bit what
+wrapping the scene's integrator gives, as both draw the camera sample first; wrapped, Mitsuba 3.9 needs
+2.1 times the time.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rendernoise.errors import InputError, RendernoiseError, SceneError
+from rendernoise.frame import Frame, Plane
+from rendernoise.render.camera import Camera, View
+from rendernoise.seeds import jit_seed, scalar_seed
+
+VARIANTS = ("cuda_ad_rgb", "llvm_ad_rgb", "scalar_rgb")
+SUPPORTED = ((3, 7), (3, 10))
+#: Path states that one kernel launch may hold; bounds memory and stays far from the 2³² that Mitsuba splits at.
+MAX_WAVEFRONT = 1 << 23
+SCALAR_BLOCK_PX = 32
+_AOVS = "albedo:albedo,normal:sh_normal,depth:depth,position:position"
+_AOV_PLANES = (("albedo", 3), ("normal", 3), ("depth", 1), ("position", 3))
+
+#: Parts of Mitsuba's messages, and what helps.
+_CURES = (
+    ("unreferenced propert", "Remove the property that it names, or convert the scene with Mitsuba's own upgrade"),
+    ("Plugin ", "Use a plugin that this Mitsuba has (for an integrator: path or volpath)"),
+    ("file not found", "Check the path; it is relative to the scene file"),
+    ("File not found", "Check the path of the scene"),
+    ("does not exist", "Check the path; it is relative to the scene file"),
+    ("Parsing of XML file", "Mend the XML there"),
+    ("unreferenced parameter", "Remove the parameter or use it"),
+)
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """What the command line may change about a scene.
+
+    Args:
+        variant: A Mitsuba variant.
+        resolution: (width, height) in px; None for the film's own.
+        threads: Threads that rendering may use; 0 for all.
+        frames: First and last frame of the shot; the scalar variants count their seeds over it.
+    """
+
+    variant: str = "scalar_rgb"
+    resolution: tuple[int, int] | None = None
+    threads: int = 0
+    frames: tuple[int, int] = (0, 0)
+
+
+def check_version(version: str) -> None:
+    """Raise ``InputError`` when this Mitsuba is outside the supported range (3.7 to 3.9)."""
+    found = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    low, high = SUPPORTED
+    if not low <= found < high:
+        raise InputError(
+            f"Mitsuba {version} is not supported",
+            f'pip install "mitsuba>={low[0]}.{low[1]},<{high[0]}.{high[1]}"',
+        )
+
+
+def scene_error(error: Exception, scene: Path) -> SceneError:
+    """Mitsuba's exception as one line: file and line, what is wrong, the cure."""
+    text = re.sub(r"\[[\w.]+\.cpp:\d+\] ", "", str(error))
+    text = re.sub(r"\s*\n\s*-?\s*", " ", text).strip().rstrip("!.")
+    cure = next((cure for part, cure in _CURES if part in text), "Open the scene with `mitsuba` to see more")
+    return SceneError(text if str(scene) in text or scene.name in text else f"{scene}: {text}", cure)
+
+
+def spp_chunks(spp: int, pixels: int) -> list[int]:
+    """``spp`` as powers of two, each small enough for one kernel launch.
+
+    Powers of two keep a pixel's samples within one SIMD packet, so that sums do not depend on the order of threads
+    and the same seed gives the same bits (measured: 5 spp in one launch differ in 1 of 4 runs).
+    """
+    largest = 1
+    while 2 * largest * pixels <= MAX_WAVEFRONT:
+        largest *= 2
+    chunks = [largest] * (spp // largest)
+    rest = spp % largest
+    return chunks + [1 << bit for bit in reversed(range(rest.bit_length())) if rest >> bit & 1]
+
+
+@dataclass
+class _LoadedScene:
+    """A scene in memory, with the fingerprint of everything but its sensor."""
+
+    fingerprint: int
+    scene: Any
+    notes: list[str] = field(default_factory=list)
+
+
+class MitsubaRenderer:
+    """Renders views of Mitsuba scenes to frames with features.
+
+    Consecutive views whose files differ only in the sensor share one loaded scene: loading is slow and leaks.
+
+    Args:
+        options: Variant, resolution, threads, frames.
+
+    Raises:
+        InputError: Mitsuba is missing or of an unsupported version, or the variant does not start.
+    """
+
+    def __init__(self, options: SceneOptions | None = None) -> None:
+        self.options = options or SceneOptions()
+        try:
+            self._mi = import_module("mitsuba")
+        except ImportError as error:
+            raise InputError("Mitsuba is not installed", 'pip install "mitsuba>=3.7,<3.10"') from error
+        check_version(self._mi.__version__)
+        try:
+            self._mi.set_variant(self.options.variant)
+        except Exception as error:
+            raise InputError(
+                f"Mitsuba variant {self.options.variant} does not start here ({str(error).splitlines()[0]})",
+                "See rendernoise doctor, or use --variant scalar_rgb",
+            ) from error
+        self._mi.set_log_level(self._mi.LogLevel.Error)
+        if self.options.threads:
+            import_module("drjit").set_thread_count(self.options.threads)
+        self._loaded: _LoadedScene | None = None
+        self._search_paths = [str(entry) for entry in self._mi.file_resolver()]
+        self._aov = self._mi.load_dict({"type": "aov", "aovs": _AOVS})
+        self.notes: list[str] = []
+
+    @property
+    def version(self) -> str:
+        """Mitsuba's version."""
+        return self._mi.__version__
+
+    def close(self) -> None:
+        """Let the scene go."""
+        self._loaded = None
+
+    def render(self, view: View, *, spp: int, seed: int) -> Frame:
+        """Radiance, albedo in [0, 1], shading normal, depth and position of one view, all from the same rays.
+
+        Args:
+            view: The scene file of the frame, and a camera when it overrides the scene's own.
+            spp: Samples per pixel, 1 or more.
+            seed: A packed :class:`rendernoise.seeds.Stream`.
+
+        Raises:
+            SceneError: Mitsuba rejects the scene; one line with file, line and cure.
+        """
+        if view.scene is None:
+            raise SceneError(f"frame {view.frame} names no scene file")
+        try:
+            scene, sensor = self._load(view.scene, view.camera)
+            width, height = (int(v) for v in sensor.film().crop_size())
+            radiance = np.zeros((height, width, 3))
+            features = np.zeros((height, width, sum(c for _, c in _AOV_PLANES)))
+            for share, chunk_spp, chunk_seed in self._plan(spp, seed, width, height):
+                shot = {"sensor": sensor, "spp": chunk_spp, "seed": chunk_seed}
+                radiance += share * self._image(scene, **shot)
+                features += share * self._image(scene, integrator=self._aov, **shot)
+        except RendernoiseError:
+            raise
+        except Exception as error:
+            raise scene_error(error, view.scene) from error
+        return Frame(
+            planes={"radiance": _plane(radiance), **_features(features)},
+            spp=spp,
+            number=view.frame,
+            seed=seed,
+            metadata={"scene": view.scene.name, "variant": self.options.variant, "mitsuba": self.version},
+        )
+
+    def render_bare(self, view: View, *, spp: int, seed: int) -> None:
+        """``mi.render`` of the scene's own integrator and nothing else: the yardstick of benchmarks."""
+        assert view.scene is not None
+        scene, sensor = self._load(view.scene, view.camera)
+        width, height = (int(v) for v in sensor.film().crop_size())
+        for _, chunk_spp, chunk_seed in self._plan(spp, seed, width, height):
+            self._image(scene, sensor=sensor, spp=chunk_spp, seed=chunk_seed)
+
+    def _image(self, scene: Any, **arguments: Any) -> np.ndarray:
+        return np.array(self._mi.render(scene, **arguments))
+
+    def _plan(self, spp: int, seed: int, width: int, height: int) -> Iterator[tuple[float, int, int]]:
+        """The launches that make up one render: share of the mean, spp, seed."""
+        if self.options.variant.startswith("scalar"):
+            block = SCALAR_BLOCK_PX
+            yield 1.0, spp, scalar_seed(seed, width=width, height=height, block=block, frames=self.options.frames)
+            return
+        chunks = spp_chunks(spp, width * height)
+        for index, chunk in enumerate(chunks):
+            yield chunk / spp, chunk, jit_seed(seed, chunk=index, chunks=len(chunks))
+
+    def _load(self, path: Path, camera: Camera | None) -> tuple[Any, Any]:
+        """The scene and the sensor of one view; the scene is reused while nothing but the sensor changes."""
+        parser = self._mi.parser
+        self._resolve_from(path.parent.resolve())
+        config = parser.ParserConfig(self.options.variant)
+        fingerprint = _fingerprint(self._mi, parser.parse_file(config, str(path)), path.parent)
+        state = parser.parse_file(config, str(path))
+        parser.transform_upgrade(config, state)
+        parser.transform_resolve_references(config, state)
+        sensor_index, notes = self._force(state, camera, path)
+        film_and_sampler_only = len(_subtree(self._mi, state, sensor_index)) <= 4
+        if self._loaded and self._loaded.fingerprint == fingerprint and film_and_sampler_only:
+            _keep_only(self._mi, state, sensor_index)
+            config.merge_meshes = False
+            parser.transform_all(config, state)
+            return self._loaded.scene, _scene_of(parser.instantiate(config, state)).sensors()[0]
+        parser.transform_all(config, state)
+        self._loaded = None  # two scenes need not be in memory at once
+        scene = _scene_of(parser.instantiate(config, state))
+        self._loaded = _LoadedScene(fingerprint, scene, notes)
+        self.notes = notes
+        return scene, scene.sensors()[0]
+
+    def _resolve_from(self, folder: Path) -> None:
+        """Relative file names in a scene are meant relative to the scene, not to the working directory."""
+        resolver = self._mi.file_resolver()
+        kept = [str(entry) for entry in resolver]
+        if kept[:1] != [str(folder)]:
+            resolver.clear()
+            for entry in [str(folder), *self._search_paths]:
+                resolver.append(entry)
+
+    def _force(self, state: Any, camera: Camera | None, path: Path) -> tuple[int, list[str]]:
+        """Edit the parsed scene: sampler, filter, film, camera; returns the sensor's node and what was replaced."""
+        mi, kinds = self._mi, self._mi.ObjectType
+        sensors = [i for i, node in enumerate(state.nodes) if node.type == kinds.Sensor]
+        if not sensors:
+            raise SceneError(f"{path} has no sensor", "Add one (perspective or thinlens)")
+        notes: list[str] = []
+        _unwrap_aov(mi, state, notes)
+        sensor_index = sensors[0]
+        children = {state.nodes[i].type: i for i in _children(mi, state, sensor_index)}
+        sampler = _replace(mi, state, sensor_index, children.get(kinds.Sampler), kinds.Sampler, "independent")
+        if sampler not in ("", "independent"):
+            notes.append(f"sampler {sampler} replaced by independent: its points repeat between seeds")
+        if kinds.Film not in children:
+            _replace(mi, state, sensor_index, None, kinds.Film, "hdrfilm")
+            children = {state.nodes[i].type: i for i in _children(mi, state, sensor_index)}
+        film_index = children[kinds.Film]
+        film = state.nodes[film_index].props
+        if film.plugin_name() != "hdrfilm":
+            notes.append(f"film {film.plugin_name()} replaced by hdrfilm")
+            film.set_plugin_name("hdrfilm")
+        film["pixel_format"] = "rgb"
+        filters = [i for i in _children(mi, state, film_index) if state.nodes[i].type == kinds.ReconstructionFilter]
+        old = _replace(mi, state, film_index, filters[0] if filters else None, kinds.ReconstructionFilter, "box")
+        if old != "box":
+            notes.append(f"filter {old or 'gaussian (the default)'} replaced by box: others correlate neighbours")
+        if self.options.resolution:
+            film["width"], film["height"] = self.options.resolution
+            for name in [n for n in film.keys() if n.startswith("crop_")]:  # noqa: SIM118
+                del film[name]
+        if camera is not None:
+            props = state.nodes[sensor_index].props
+            props["to_world"] = mi.ScalarTransform4f(camera.to_world.tolist())
+            if camera.fov_deg is not None:
+                if "focal_length" in props:
+                    del props["focal_length"]
+                props["fov"], props["fov_axis"] = float(camera.fov_deg), "x"
+        return sensor_index, notes
+
+
+def _scene_of(made: Any) -> Any:
+    return made[0] if isinstance(made, list) else made
+
+
+def _children(mi: Any, state: Any, index: int) -> list[int]:
+    return [child for _, child in _references(mi, state, index)]
+
+
+def _references(mi: Any, state: Any, index: int) -> list[tuple[str, int]]:
+    """The named child nodes of a node; other properties stay unread, as Mitsuba rejects those that nobody reads."""
+    props = state.nodes[index].props
+    wanted = mi.Properties.Type.ResolvedReference
+    return [(name, props[name].index()) for name in list(props.keys()) if props.type(name) == wanted]
+
+
+def _subtree(mi: Any, state: Any, index: int) -> list[int]:
+    found = [index]
+    for child in _children(mi, state, index):
+        found += _subtree(mi, state, child)
+    return found
+
+
+def _replace(mi: Any, state: Any, parent: int, child: int | None, kind: Any, plugin: str) -> str:
+    """Put a plain ``plugin`` where ``child`` of ``parent`` stood; returns the old plugin's name."""
+    old = state.nodes[child].props.plugin_name() if child is not None else ""
+    if old == plugin:
+        return old
+    node = mi.parser.SceneNode()
+    node.type = kind
+    node.props.set_plugin_name(plugin)
+    if child is None:
+        state.nodes.append(node)
+        state.nodes[parent].props[f"_rendernoise_{plugin}"] = mi.Properties.ResolvedReference(len(state.nodes) - 1)
+    else:
+        node.file_index, node.offset = state.nodes[child].file_index, state.nodes[child].offset
+        state.nodes[child] = node
+    return old
+
+
+def _unwrap_aov(mi: Any, state: Any, notes: list[str]) -> None:
+    """Let the root use the integrator inside an ``aov`` integrator: its channels are rendered anyway."""
+    for name, child in _references(mi, state, 0):
+        node = state.nodes[child]
+        if node.type == mi.ObjectType.Integrator and node.props.plugin_name() == "aov":
+            inner = _children(mi, state, child)
+            if not inner:
+                raise SceneError("the scene's aov integrator renders no radiance", "Put a path integrator inside it")
+            state.nodes[0].props[name] = mi.Properties.ResolvedReference(inner[0])
+            notes.append("the scene's aov integrator gave way to the integrator inside it")
+
+
+def _keep_only(mi: Any, state: Any, index: int) -> None:
+    """Drop every child of the root but one."""
+    for name, child in _references(mi, state, 0):
+        if child != index:
+            del state.nodes[0].props[name]
+
+
+def _fingerprint(mi: Any, state: Any, folder: Path) -> int:
+    """A hash of everything in a parsed scene but its sensors, and of the files that it names.
+
+    It reads every property, which Mitsuba takes for use; so it wants a parsed scene of its own.
+    """
+    parts: list[str] = [str(folder.resolve())]
+    kinds = mi.ObjectType
+    of_sensors = {kinds.Sensor, kinds.Sampler, kinds.Film, kinds.ReconstructionFilter}
+    for node in state.nodes:
+        if node.type in of_sensors:
+            continue
+        parts.append(f"{node.type} {node.props}")
+        if "filename" in node.props:
+            file = folder / str(node.props["filename"])
+            stat = file.stat() if file.exists() else None
+            parts.append(f"{stat.st_size} {stat.st_mtime_ns}" if stat else "absent")
+    return hash("\n".join(parts))
+
+
+def _plane(image: np.ndarray) -> Plane:
+    return np.ascontiguousarray(np.moveaxis(image, -1, 0), dtype=np.float32)
+
+
+def _features(image: np.ndarray) -> dict[str, Plane]:
+    """The AOV channels as planes; albedo is clamped, as rough metal reports up to 26 and delta surfaces 0."""
+    planes: dict[str, Plane] = {}
+    start = 0
+    for name, channels in _AOV_PLANES:
+        planes[name] = _plane(np.nan_to_num(image[..., start : start + channels], posinf=0.0, neginf=0.0))
+        start += channels
+    planes["albedo"] = np.clip(planes["albedo"], 0, 1)
+    return planes
+
+
+def main_probe() -> None:
+    """Render 4×4 pixels in the variant that the command line names: ``python -m rendernoise.render.mitsuba VARIANT``.
+
+    A process of its own, because a broken LLVM or driver ends the process that tries it.
+    """
+    renderer = MitsubaRenderer(SceneOptions(variant=sys.argv[1]))
+    mi = renderer._mi
+    scene = mi.load_dict(mi.cornell_box())
+    image = np.array(mi.render(scene, spp=1, sensor=_tiny_sensor(mi)))
+    assert image.shape[:2] == (4, 4) and np.isfinite(image).all()
+    print(f"rendered 4x4 with Mitsuba {mi.__version__}")
+
+
+def _tiny_sensor(mi: Any) -> Any:
+    film = {"type": "hdrfilm", "width": 4, "height": 4, "rfilter": {"type": "box"}}
+    to_world = mi.ScalarTransform4f().look_at([0, 0, 4], [0, 0, 0], [0, 1, 0])
+    return mi.load_dict({"type": "perspective", "fov": 40, "to_world": to_world, "film": film})
+
+
+if __name__ == "__main__":
+    main_probe()
