@@ -112,16 +112,38 @@ class FramePair:
         target: Raw linear values ``[3, H, W]``: never tone-mapped, clipped or quantised (law 2).
         target_kind: ``noisy`` for the other, independent half; ``reference`` for a high-spp render.
         weight: ``[1, H, W]`` weight of each target pixel in the loss; None means 1 everywhere.
+        partner: The frame whose radiance is the target, when it may serve as input in its turn.
     """
 
     input: Frame
     target: Plane
     target_kind: TargetKind = "noisy"
     weight: Plane | None = None
+    partner: Frame | None = None
 
     def __post_init__(self) -> None:
         if self.target.shape != self.input.radiance.shape:
-            raise ImageError(f"the target is {self.target.shape}, but the input is {self.input.radiance.shape}")
+            raise ImageError(
+                f"frame {self.input.number}: the target is {self.target.shape}, but the input is "
+                f"{self.input.radiance.shape} (C, H, W)",
+                "Give both halves one size",
+            )
+
+    @classmethod
+    def of_halves(cls, a: Frame, b: Frame) -> FramePair:
+        """The pair A → B of two independent halves."""
+        return cls(a, b.radiance, "noisy", None, b)
+
+    @property
+    def number(self) -> int:
+        """The frame's number in the shot."""
+        return self.input.number
+
+    def swapped(self) -> FramePair:
+        """The pair B → A; only for pairs that have a ``partner``."""
+        if self.partner is None:
+            raise ImageError(f"frame {self.number} has no second half to swap with")
+        return FramePair(self.partner, self.input.radiance, self.target_kind, self.weight, self.input)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,249 @@
+"""The options of every command: one frozen dataclass each.
+
+Each makes the command line, the ``--config`` TOML file and ``config.json`` in the run directory. This module imports
+neither torch nor Mitsuba, so that ``--help`` answers at once. A value that cannot work raises ``InputError`` here,
+before anything is written.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from rendernoise.errors import InputError
+from rendernoise.io.sequence import parse_frames
+from rendernoise.seeds import MAX_PASSES, MAX_RUN_SEED
+
+Variant = Literal["auto", "scalar_rgb", "llvm_ad_rgb", "cuda_ad_rgb"]
+Device = Literal["auto", "cpu", "cuda"]
+MAX_SPP = 1 << 20
+MAX_SIDE_PX = 1 << 15
+
+_Positional = tyro.conf.Positional
+
+
+def parse_resolution(text: str | None) -> tuple[int, int] | None:
+    """``"640x360"`` as (width, height) in px. Raises ``InputError``."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(p.isdigit() for p in parts) or not all(1 <= int(p) <= MAX_SIDE_PX for p in parts):
+        raise InputError(f"{text!r} is no resolution", f"Write it like 640x360, each side 1 to {MAX_SIDE_PX} px")
+    return int(parts[0]), int(parts[1])
+
+
+def _between(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise InputError(f"--{name} {value} is out of range", f"Use {low} to {high}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Options that every long command has."""
+
+    out: Path
+    """Output directory; it is created."""
+    frames: str | None = None
+    """Frames, such as 1-24,30-40x2; all that there are by default."""
+    seed: int = 0
+    """Seed of everything random; 0 is a seed like any other."""
+    resume: bool = False
+    """Go on with the interrupted run in --out."""
+    overwrite: bool = False
+    """Replace what an earlier run left in --out."""
+    json: bool = False
+    """Print events as JSON, one object a line."""
+    quiet: bool = False
+    """Print errors only."""
+    debug: bool = False
+    """Print a traceback with every error."""
+    config: Path | None = None
+    """TOML file of options by their names here; the command line wins."""
+
+    def __post_init__(self) -> None:
+        """Check the values; raises ``InputError``."""
+        _between("seed", self.seed, 0, MAX_RUN_SEED)
+        if self.frames is not None:
+            parse_frames(self.frames)
+
+    @property
+    def frame_list(self) -> list[int] | None:
+        """The frames that were asked for; None for all."""
+        return None if self.frames is None else parse_frames(self.frames)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, paths as text."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [_plain(v) for v in value]
+    return os.fspath(value) if isinstance(value, Path) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendering(Common):
+    """Options of the commands that render."""
+
+    spp: int = 8
+    """Samples per pixel of each half and pass."""
+    passes: int = 1
+    """Pairs to render of each frame."""
+    resolution: str | None = None
+    """WxH in px instead of the film's own."""
+    camera: Path | None = None
+    """JSON file of camera keyframes that moves the camera of a single scene."""
+    variant: Variant = "auto"
+    """Mitsuba variant; auto takes CUDA, then LLVM, then scalar, whichever renders."""
+
+    def __post_init__(self) -> None:
+        """Check the values; raises ``InputError``."""
+        super().__post_init__()
+        _between("spp", self.spp, 1, MAX_SPP)
+        _between("passes", self.passes, 1, MAX_PASSES)
+        parse_resolution(self.resolution)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlineConfig(Rendering):
+    """Render pairs, train on them while the next ones render, and write denoised frames."""
+
+    scenes: Annotated[tuple[Path, ...], _Positional]
+    """A scene XML, or one for each frame (shot.####.xml)."""
+    recipe: Literal["ours", "paper"] = "ours"
+    """ours, or the published online loop of Noise2Noise (8 steps a frame, the plain U-Net)."""
+    time: float | None = None
+    """Budget in s: after the renders, train until it is spent. Not repeatable to the pixel."""
+    steps: int | None = None
+    """Training steps for each pair; by default as many as fill the renderer's nominal time."""
+    min_steps: int = 500
+    """Training goes on after the last render until this many steps are done (recipe ours)."""
+    network: str | None = None
+    """Network; by default unet_log, with --recipe paper unet."""
+    weights: str = "none"
+    """Weights to start from: none, or a file."""
+    device: Device = "auto"
+    """Where to train."""
+    final_pass: bool = True
+    """Denoise every frame once more with the last weights."""
+    save_halves: bool = False
+    """Keep both noisy halves of every frame as EXR."""
+
+    def __post_init__(self) -> None:
+        """Check the values; raises ``InputError``."""
+        super().__post_init__()
+        if not self.scenes:
+            raise InputError("no scene was given", "Name a Mitsuba XML file")
+        if self.time is not None and not self.time > 0:
+            raise InputError(f"--time {self.time} is out of range", "Give a number of seconds above 0")
+        if self.steps is not None:
+            _between("steps", self.steps, 0, 1 << 24)
+        _between("min-steps", self.min_steps, 0, 1 << 24)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderConfig(Rendering):
+    """Render pairs or references of a shot as EXR with features."""
+
+    scenes: Annotated[tuple[Path, ...], _Positional]
+    """A scene XML, or one for each frame (shot.####.xml)."""
+    pairs: bool = False
+    """Write halves NAME.a.0001.exr and NAME.b.0001.exr of --passes times --spp samples each (the default)."""
+    reference: bool = False
+    """Write NAME.0001.exr of --passes times --spp samples, with the variance of its mean."""
+
+    def __post_init__(self) -> None:
+        """Check the values; raises ``InputError``."""
+        super().__post_init__()
+        if not self.scenes:
+            raise InputError("no scene was given", "Name a Mitsuba XML file")
+        if self.pairs and self.reference:
+            raise InputError("--pairs and --reference exclude each other", "Run the command twice")
+        if self.reference and self.passes < 2:
+            raise InputError("a reference of one pass has no known variance", "Give --passes 2 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Common):
+    """Train weights offline on rendered pairs (Noise2Noise), or on references for comparison."""
+
+    pairs: Annotated[tuple[Path, ...], _Positional] = ()
+    """Folders that hold NAME.a.####.exr and NAME.b.####.exr (and NAME.####.exr for --target reference)."""
+    a: str | None = None
+    """Pattern of the input halves, such as a.####.exr, instead of PAIRS."""
+    b: str | None = None
+    """Pattern of the target halves; with --target reference, of the references."""
+    target: Literal["noisy", "reference"] = "noisy"
+    """What the loss compares with: the other half, or a reference."""
+    steps: int = 2000
+    """Training steps."""
+    loss: str = "hdr"
+    """Loss; the biased ones exist for comparisons."""
+    transfer: Literal["linear", "tonemap", "log1p"] | None = None
+    """Transfer function of the input radiance instead of the network's own, for comparisons."""
+    network: str = "unet_log"
+    """Network."""
+    weights: str = "none"
+    """Weights to start from: none, or a file."""
+    device: Device = "auto"
+    """Where to train."""
+
+    def __post_init__(self) -> None:
+        """Check the values; raises ``InputError``."""
+        super().__post_init__()
+        _between("steps", self.steps, 1, 1 << 24)
+        if bool(self.pairs) == bool(self.a or self.b) or bool(self.a) != bool(self.b):
+            raise InputError("the pairs are unclear", "Give either folders of pairs, or both --a and --b patterns")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiseConfig(Common):
+    """Denoise EXR frames with trained weights."""
+
+    inputs: Annotated[tuple[Path, ...], _Positional]
+    """EXR files, folders or patterns such as shot.####.exr."""
+    weights: str
+    """Weights file."""
+    half: str | None = None
+    """Pattern of the other half of each input frame; both are denoised and averaged."""
+    role: tuple[str, ...] = ()
+    """Where planes are found when names do not tell, such as albedo=MyAlb (may be repeated)."""
+    list_roles: bool = False
+    """Show where each plane is found, and stop."""
+    skip_existing: bool = False
+    """Leave frames whose output exists."""
+    keep_noisy: bool = False
+    """Keep the noisy radiance as noisy.R/G/B beside the denoised."""
+    device: Device = "auto"
+    """Where to compute."""
+
+    def __post_init__(self) -> None:
+        """Check the values; raises ``InputError``."""
+        super().__post_init__()
+        if not self.inputs:
+            raise InputError("no input was given", "Name EXR files, a folder or a pattern such as shot.####.exr")
+        bad = [r for r in self.role if "=" not in r]
+        if bad:
+            raise InputError(f"--role {bad[0]} is no assignment", "Write it like --role albedo=MyAlb")
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Plane name to layer."""
+        return dict(r.split("=", 1) for r in self.role)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorConfig:
+    """Say what this machine can do, what is missing, and how to get it."""
+
+    json: bool = False
+    """Print one JSON object."""
+    debug: bool = False
+    """Print a traceback with every error."""
+    quiet: bool = False
+    """Print errors only."""

@@ -1,0 +1,156 @@
+"""Weights with everything that running them needs: the one thing that an artist loads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from rendernoise.errors import InputError, RendernoiseError, WeightsError
+from rendernoise.frame import Frame, FramePair, Plane
+from rendernoise.io.atomic import write_bytes
+from rendernoise.model import DenoisingModel, ModelSpec
+
+SCHEMA = 1
+#: Frames above this many pixels go through the network in tiles.
+WHOLE_FRAME_PX = 1536 * 1536
+TILE_PX = 1024
+#: Reach of the U-Net: 2 px at full size, doubling over five levels, down and up again (about 125 px).
+OVERLAP_PX = 128
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is CUDA where there is one.
+
+    Raises:
+        InputError: CUDA was asked for and there is none, or the name is unknown.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"there is no device {name!r}", "Use auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("no CUDA device answers", "Use --device cpu, or see rendernoise doctor")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+class Denoiser:
+    """Turns noisy frames into denoised ones.
+
+    Args:
+        model: Preprocessing and network.
+        provenance: JSON values that say how the weights came to be.
+        device: Where to compute.
+        autocast: Compute in bf16; for looks in between, not for frames that are kept.
+    """
+
+    def __init__(
+        self,
+        model: DenoisingModel,
+        provenance: Mapping[str, Any] | None = None,
+        device: torch.device | None = None,
+        *,
+        autocast: bool = False,
+    ) -> None:
+        self.device = device or torch.device("cpu")
+        self.model = model.to(self.device)
+        self.provenance = dict(provenance or {})
+        self.autocast = autocast
+
+    def __call__(self, frame: Frame) -> Frame:
+        """The frame with denoised radiance; its other planes are untouched.
+
+        Raises:
+            ImageError: The frame lacks a plane that the weights need.
+        """
+        return frame.with_planes(radiance=self.radiance(frame))
+
+    def radiance(self, frame: Frame) -> Plane:
+        """Denoised scene-linear radiance ``[3, H, W]`` of one frame."""
+        planes, exposure = self.model.input_of(frame, self.device)
+        height, width = planes.shape[-2:]
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            whole = height * width <= WHOLE_FRAME_PX
+            result = self.model(planes, exposure) if whole else self._tiled(planes, exposure)
+        return result[0].cpu().numpy()
+
+    def _tiled(self, planes: Tensor, exposure: Tensor) -> Tensor:
+        """The same in tiles that start on multiples of 32 px, so that every pooling window stays where it was."""
+        height, width = planes.shape[-2:]
+        result = torch.empty((1, 3, height, width), device=planes.device)
+        for top in range(0, height, TILE_PX):
+            for left in range(0, width, TILE_PX):
+                y0, x0 = max(0, top - OVERLAP_PX), max(0, left - OVERLAP_PX)
+                y1, x1 = min(height, top + TILE_PX), min(width, left + TILE_PX)
+                tile = self.model(planes[..., y0 : y1 + OVERLAP_PX, x0 : x1 + OVERLAP_PX], exposure)
+                result[..., top:y1, left:x1] = tile[..., top - y0 : y1 - y0, left - x0 : x1 - x0]
+        return result
+
+    def halves(self, pair: FramePair) -> tuple[Plane, Plane]:
+        """f(A) and f(B) of a pair whose partner may be an input."""
+        assert pair.partner is not None
+        return self.radiance(pair.input), self.radiance(pair.partner)
+
+    def save(self, path: Path) -> None:
+        """Write the weights as safetensors with a JSON header (law 7)."""
+        write_bytes(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The weights file in memory; the same weights give the same bytes."""
+        header = {"schema": SCHEMA, "model": self.model.spec.to_json(), "provenance": self.provenance}
+        tensors = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
+        return save(tensors, {"rendernoise": json.dumps(header, sort_keys=True)})
+
+    def fingerprint(self) -> str:
+        """The first 16 hex digits of the weights file's SHA-256: what EXR files name their weights by."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()[:16]
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto") -> Denoiser:
+        """Read a weights file.
+
+        Raises:
+            WeightsError: Missing, damaged, of another schema, or not of rendernoise.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise WeightsError(f"there are no weights at {path}", "Give a .safetensors file that rendernoise wrote")
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = json.loads((file.metadata() or {}).get("rendernoise", "null"))
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise WeightsError(f"{path} is no readable safetensors file ({reason})", "Copy or train it again") from error
+        if header is None:
+            raise WeightsError(f"{path} has no rendernoise header", "Give a file that rendernoise wrote")
+        if header.get("schema") != SCHEMA:
+            raise WeightsError(f"{path} has schema {header.get('schema')}, not {SCHEMA}", "Update rendernoise")
+        try:
+            spec = header["model"]
+            model = DenoisingModel(ModelSpec(**{**spec, "planes": tuple(spec["planes"])}))
+            model.load_state_dict(tensors)
+        except (RuntimeError, TypeError, KeyError, RendernoiseError) as error:
+            reason = str(error).splitlines()[0]
+            raise WeightsError(f"the weights in {path} do not fit ({reason})", "Train them again") from error
+        if not all(bool(torch.isfinite(t).all()) for t in tensors.values()):
+            raise WeightsError(f"the weights in {path} contain NaN or infinity", "Train them again")
+        return cls(model, header.get("provenance"), pick_device(device))
+
+
+def merge_halves(pair: FramePair, from_a: Plane, from_b: Plane) -> tuple[Frame, Plane]:
+    """The mean of both denoised halves as a frame with averaged features, and the noisy mean of all samples."""
+    assert pair.partner is not None
+    a, b = pair.input, pair.partner
+    half = np.float32(0.5)
+    planes = {name: half * (a.planes[name] + b.planes[name]) for name in a.planes if name in b.planes}
+    noisy = planes["radiance"]
+    planes["radiance"] = half * (from_a + from_b)
+    return replace(a, planes=planes, spp=a.spp + b.spp, seed=None), noisy

@@ -1,0 +1,158 @@
+"""Crops of stored pairs as batches; which pixels are targets, and which are held out to measure the error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rendernoise.frame import FramePair, Plane
+from rendernoise.model import DenoisingModel
+from rendernoise.sources.store import PairStore
+
+HOLDOUT_TILE_PX = 16
+HOLDOUT_SHARE = 1 / 16
+
+
+@dataclass
+class Batch:
+    """What one training step sees.
+
+    Args:
+        planes: Raw input planes ``[N, C, H, W]`` in layout order.
+        exposure: ``[N, 1, 1, 1]``.
+        target: Raw linear radiance ``[N, 3, H, W]``.
+        weight: ``[N, 1, H, W]``, 0 where a pixel is no target.
+    """
+
+    planes: Tensor
+    exposure: Tensor
+    target: Tensor
+    weight: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device, images in channels-last order."""
+        last = torch.channels_last
+        return Batch(
+            self.planes.to(device, memory_format=last),
+            self.exposure.to(device),
+            self.target.to(device, memory_format=last),
+            self.weight.to(device),
+        )
+
+
+def held_out(height: int, width: int, number: int) -> np.ndarray:
+    """Pixels ``[H, W]`` (bool) of a frame that are never targets, so that its error can be measured on them.
+
+    One 16 px tile in 16, drawn by the frame number alone; none in frames of fewer than 16 tiles.
+    """
+    rows, columns = -(-height // HOLDOUT_TILE_PX), -(-width // HOLDOUT_TILE_PX)
+    count = int(rows * columns * HOLDOUT_SHARE)
+    tiles = np.zeros(rows * columns, dtype=bool)
+    tiles[np.random.default_rng([number % (1 << 32), 0x7E57]).permutation(rows * columns)[:count]] = True
+    mask = tiles.reshape(rows, columns).repeat(HOLDOUT_TILE_PX, axis=0).repeat(HOLDOUT_TILE_PX, axis=1)
+    return mask[:height, :width]
+
+
+@dataclass(frozen=True)
+class CropPlan:
+    """How crops are drawn.
+
+    Args:
+        crop_px: Side of the square crop; a smaller frame is taken whole.
+        batch: Crops in a step.
+        both_ways: Whether B → A is drawn as often as A → B.
+        replay: Share of crops from any frame seen so far; the rest come from the newest.
+        hold_out: Whether the tiles of :func:`held_out` are kept from the targets.
+    """
+
+    crop_px: int = 128
+    batch: int = 2
+    both_ways: bool = True
+    replay: float = 0.5
+    hold_out: bool = True
+
+
+class CropBatcher:
+    """Draws batches of random crops from the visible pairs of a store.
+
+    Args:
+        store: Where pairs are.
+        model: Whose layout and exposure rule are used.
+        plan: How crops are drawn.
+        seed: Seed of the draws.
+    """
+
+    def __init__(self, store: PairStore, model: DenoisingModel, plan: CropPlan, seed: int) -> None:
+        self.store, self.model, self.plan = store, model, plan
+        self.all_frames = False
+        self._rng = np.random.default_rng([seed, 0xC209])
+        self._exposures: dict[tuple[int, int, bool], float] = {}
+
+    def draw(self) -> Batch:
+        """The next batch."""
+        store, plan = self.store, self.plan
+        frames = store.frames
+        newest_only = not self.all_frames and self._rng.random() >= plan.replay
+        numbers = [
+            store.newest if newest_only else frames[int(self._rng.integers(len(frames)))] for _ in range(plan.batch)
+        ]
+        sizes = [store.size(n) for n in numbers]
+        height = min(plan.crop_px, *(h for h, _ in sizes))
+        width = min(plan.crop_px, *(w for _, w in sizes))
+        return _stack([self._crop(n, s, height, width) for n, s in zip(numbers, sizes, strict=True)])
+
+    def _crop(self, number: int, size: tuple[int, int], height: int, width: int) -> Batch:
+        top = int(self._rng.integers(size[0] - height + 1))
+        left = int(self._rng.integers(size[1] - width + 1))
+        pair = self.store.crop(number, top, left, height, width)
+        swap = self.plan.both_ways and pair.partner is not None and bool(self._rng.integers(2))
+        if swap:
+            pair = pair.swapped()
+        weight = np.ones((1, height, width), dtype=np.float32)
+        if self.plan.hold_out:
+            weight[0][held_out(*size, number)[top : top + height, left : left + width]] = 0
+        return batch_of(pair, weight, self._exposure(number, swap), self.model)
+
+    def _exposure(self, number: int, swap: bool) -> float:
+        """The exposure of the whole frame: a crop's own would tell the network nothing about its surroundings."""
+        key = (number, self.store.passes(number), swap)
+        if key not in self._exposures:
+            pair = self.store.frame_pair(number)
+            for half, pair_half in ((False, pair), (True, pair.swapped() if pair.partner else pair)):
+                self._exposures[number, key[1], half] = self.model.exposure_of(pair_half.input)
+        return self._exposures[key]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the draws, as JSON values."""
+        return {"rng": self._rng.bit_generator.state, "all_frames": self.all_frames}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on drawing where ``state`` was taken."""
+        self._rng.bit_generator.state = state["rng"]
+        self.all_frames = state["all_frames"]
+
+
+def batch_of(pair: FramePair, weight: Plane, exposure: float, model: DenoisingModel) -> Batch:
+    """One pair as a batch of one. Target values that are not finite get weight 0; nothing else touches targets."""
+    finite = np.isfinite(pair.target).all(axis=0, keepdims=True)
+    weight = weight * finite if pair.weight is None else weight * finite * pair.weight
+    target = pair.target if finite.all() else np.where(finite, pair.target, np.float32(0))
+    return Batch(
+        torch.from_numpy(model.layout.stack(pair.input))[None],
+        torch.full((1, 1, 1, 1), exposure),
+        torch.from_numpy(np.ascontiguousarray(target))[None],
+        torch.from_numpy(weight.astype(np.float32))[None],
+    )
+
+
+def _stack(batches: list[Batch]) -> Batch:
+    return Batch(
+        torch.cat([b.planes for b in batches]),
+        torch.cat([b.exposure for b in batches]),
+        torch.cat([b.target for b in batches]),
+        torch.cat([b.weight for b in batches]),
+    )

@@ -1,0 +1,129 @@
+"""Pairs on disk, in the order of their arrival, read back as whole frames or as crops.
+
+Memory then does not grow with the shot, a run that is killed finds its renders again, and training can replay any
+frame. Files are immutable; a pair counts once its JSON file is in place. Passes of one frame stay separate files and
+are averaged when they are read, so that going back in time is only a smaller ``visible`` count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rendernoise.errors import OutputError
+from rendernoise.frame import Frame, FramePair, Plane, average
+from rendernoise.io.atomic import atomic_path, write_text
+
+
+class PairStore:
+    """An append-only store of pairs in one folder.
+
+    Args:
+        folder: Created when absent; pairs already in it are found again but are not visible yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot create {folder}: {error.strerror}", "Choose another --out") from error
+        self._entries: list[dict[str, Any]] = []
+        self._of_frame: dict[int, list[int]] = defaultdict(list)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def frames(self) -> list[int]:
+        """Frame numbers that are visible, in order of first arrival."""
+        return list(self._of_frame)
+
+    @property
+    def newest(self) -> int:
+        """Number of the frame whose pair arrived last."""
+        return int(self._entries[-1]["number"])
+
+    def holds(self, index: int) -> bool:
+        """Whether pair ``index`` is on disk, visible or not."""
+        return self._json(index).exists()
+
+    def put(self, index: int, pair: FramePair, **facts: Any) -> None:
+        """Write pair ``index``, whole or not at all; ``facts`` are JSON values kept beside it."""
+        partner = pair.partner
+        target = partner.planes if partner is not None else {"radiance": pair.target}
+        for half, planes in (("a", pair.input.planes), ("b", target)):
+            with atomic_path(self._array(index, half)) as temporary, temporary.open("wb") as file:
+                np.save(file, np.concatenate(list(planes.values())))
+        entry = {
+            "number": pair.number,
+            "spp": [pair.input.spp, partner.spp if partner is not None else 0],
+            "seed": [pair.input.seed, partner.seed if partner is not None else None],
+            "planes": [_channels(pair.input.planes), _channels(target)],
+            "target_kind": pair.target_kind,
+            "two_way": partner is not None,
+            "metadata": {k: v for k, v in pair.input.metadata.items() if isinstance(v, (str, int, float))},
+            "facts": facts,
+        }
+        write_text(self._json(index), json.dumps(entry))
+
+    def show(self, index: int) -> dict[str, Any]:
+        """Make the next pair visible to readers; returns the facts that were kept with it."""
+        assert index == len(self._entries), "pairs become visible in order"
+        entry = json.loads(self._json(index).read_text())
+        self._entries.append(entry)
+        self._of_frame[entry["number"]].append(index)
+        return entry["facts"]
+
+    def pair(self, index: int) -> FramePair:
+        """One visible pair, whole."""
+        return self._read([index], None)
+
+    def frame_pair(self, number: int) -> FramePair:
+        """All visible passes of a frame, averaged, whole."""
+        return self._read(self._of_frame[number], None)
+
+    def passes(self, number: int) -> int:
+        """Visible passes of a frame."""
+        return len(self._of_frame[number])
+
+    def size(self, number: int) -> tuple[int, int]:
+        """(H, W) of a visible frame, px."""
+        shape = np.load(self._array(self._of_frame[number][0], "a"), mmap_mode="r").shape
+        return int(shape[1]), int(shape[2])
+
+    def crop(self, number: int, top: int, left: int, height: int, width: int) -> FramePair:
+        """A window of all visible passes of a frame, averaged; only these pixels are read."""
+        return self._read(self._of_frame[number], (slice(top, top + height), slice(left, left + width)))
+
+    def _read(self, indices: list[int], window: tuple[slice, slice] | None) -> FramePair:
+        a = average([self._frame(i, 0, window) for i in indices])
+        b = average([self._frame(i, 1, window) for i in indices])
+        entry = self._entries[indices[0]]
+        partner = b if entry["two_way"] else None
+        return FramePair(a, b.radiance, entry["target_kind"], None, partner)
+
+    def _frame(self, index: int, half: int, window: tuple[slice, slice] | None) -> Frame:
+        entry = self._entries[index]
+        array = np.load(self._array(index, "ab"[half]), mmap_mode="r")
+        data = np.array(array if window is None else array[:, window[0], window[1]])
+        planes: dict[str, Plane] = {}
+        start = 0
+        for name, channels in entry["planes"][half]:
+            planes[name] = data[start : start + channels]
+            start += channels
+        return Frame(planes, entry["spp"][half], entry["number"], entry["seed"][half], entry["metadata"])
+
+    def _array(self, index: int, half: str) -> Path:
+        return self.folder / f"{index:06d}.{half}.npy"
+
+    def _json(self, index: int) -> Path:
+        return self.folder / f"{index:06d}.json"
+
+
+def _channels(planes: Any) -> list[tuple[str, int]]:
+    return [(name, int(plane.shape[0])) for name, plane in planes.items()]

@@ -1,0 +1,164 @@
+"""The training loop. It knows batches, a model and a loss; no mode, no renderer, no command."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rendernoise.losses import Loss
+from rendernoise.model import DenoisingModel
+from rendernoise.sources.batching import Batch
+
+
+@dataclass(frozen=True)
+class TrainerOptions:
+    """How the weights move.
+
+    Args:
+        learning_rate: Peak rate of Adam.
+        betas: Adam's decay rates (the paper's are 0.9 and 0.99).
+        warmup_steps: Steps over which the rate rises linearly.
+        tail: Share of the run, at its end, over which the rate falls to 0 along a cosine.
+        ema: Decay of the averaged weights that are used for images; 0 for none.
+        clip_norm: Largest gradient norm; 0 for none. Gradients may be clipped, targets never.
+    """
+
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    warmup_steps: int = 20
+    tail: float = 0.4
+    ema: float = 0.99
+    clip_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one step did; ``loss`` is None when the batch was skipped as not finite."""
+
+    step: int
+    loss: float | None
+    learning_rate: float
+
+
+def pays_bf16(device: torch.device) -> bool:
+    """Whether bf16 arithmetic is native here: CUDA from Ampere on, CPUs with AVX-512 BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    probe: Callable[[], bool] = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return device.type == "cpu" and probe()
+
+
+class Trainer:
+    """Adam on one loss, with warm-up, tail, averaged weights and a guard against non-finite steps.
+
+    Args:
+        model: Trained in place.
+        loss: Declared statistic and all.
+        options: How the weights move.
+        device: Where to compute.
+    """
+
+    def __init__(self, model: DenoisingModel, loss: Loss, options: TrainerOptions, device: torch.device) -> None:
+        self.model = model.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.loss, self.options, self.device = loss, options, device
+        self.step_count = 0
+        self.skipped = 0
+        self.autocast = pays_bf16(device)
+        self._adam = torch.optim.Adam(model.parameters(), lr=options.learning_rate, betas=options.betas)
+        self._average = [p.detach().clone() for p in model.parameters()] if options.ema else []
+
+    def rate(self, progress: float) -> float:
+        """The learning rate of the next step when ``progress`` of the run, 0 to 1, is done."""
+        o = self.options
+        warm = min(1.0, (self.step_count + 1) / max(1, o.warmup_steps))
+        left = (1 - progress) / o.tail if o.tail else 1.0
+        tail = 1.0 if left >= 1 else 0.5 - 0.5 * math.cos(math.pi * max(left, 0.0))
+        return o.learning_rate * warm * tail
+
+    def step(self, batch: Batch, progress: float = 0.0) -> StepReport:
+        """One optimisation step; a batch whose loss or gradient is not finite is skipped, counted and reported."""
+        rate = self.rate(progress)
+        for group in self._adam.param_groups:
+            group["lr"] = rate
+        batch = batch.to(self.device)
+        self.step_count += 1
+        self._adam.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            prediction = self.model(batch.planes, batch.exposure)
+        loss = self.loss(prediction, batch.target, batch.weight)
+        loss.backward()
+        limit = self.options.clip_norm or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        value = float(loss.detach())
+        if not (math.isfinite(value) and math.isfinite(float(norm))):
+            self._adam.zero_grad(set_to_none=True)
+            self.skipped += 1
+            return StepReport(self.step_count, None, rate)
+        self._adam.step()
+        self._update_average()
+        return StepReport(self.step_count, value, rate)
+
+    def _update_average(self) -> None:
+        if not self._average:
+            return
+        # A short memory at first: the start of training is nothing to remember.
+        taken = self.step_count - self.skipped
+        decay = min(self.options.ema, taken / (taken + 9))
+        with torch.no_grad():
+            torch._foreach_lerp_(self._average, [p.detach() for p in self.model.parameters()], 1 - decay)
+
+    def averaged(self) -> _Swapped:
+        """Within ``with trainer.averaged():`` the model has the averaged weights."""
+        return _Swapped(list(self.model.parameters()), self._average)
+
+    def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the next step depends on: tensors, and JSON values."""
+        tensors: dict[str, Tensor] = {}
+        for i, (name, p) in enumerate(self.model.named_parameters()):
+            tensors[f"model.{name}"] = p.detach()
+            if self._average:
+                tensors[f"average.{name}"] = self._average[i]
+            for key, value in self._adam.state.get(p, {}).items():
+                tensors[f"adam.{key}.{name}"] = value
+        return tensors, {"step_count": self.step_count, "skipped": self.skipped}
+
+    def load_state_dict(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Go on where ``state_dict`` was taken."""
+        self.step_count, self.skipped = state["step_count"], state["skipped"]
+        with torch.no_grad():
+            for i, (name, p) in enumerate(self.model.named_parameters()):
+                p.copy_(tensors[f"model.{name}"])
+                if self._average:
+                    self._average[i].copy_(tensors[f"average.{name}"])
+                keys = [k.split(".", 2)[1] for k in tensors if k.startswith("adam.") and k.split(".", 2)[2] == name]
+                if keys:
+                    # Adam keeps its moments in the parameter's own memory order and its step on the CPU.
+                    self._adam.state[p] = {
+                        k: torch.empty_like(p).copy_(t) if (t := tensors[f"adam.{k}.{name}"]).ndim else t.clone()
+                        for k in keys
+                    }
+
+
+class _Swapped:
+    """Swaps two sets of weights for the length of a ``with`` block."""
+
+    def __init__(self, weights: list[torch.nn.Parameter], others: list[Tensor]) -> None:
+        self._weights, self._others = weights, others
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *exc: object) -> None:
+        self._swap()
+
+    def _swap(self) -> None:
+        with torch.no_grad():
+            for weight, other in zip(self._weights, self._others, strict=False):
+                kept = weight.detach().clone()
+                weight.copy_(other)
+                other.copy_(kept)

@@ -1,0 +1,133 @@
+"""Every renderer's spelling finds its role."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from rendernoise.errors import InputError
+from rendernoise.io.roles import describe, resolve
+
+
+def layer(name: str, components: str = "RGB") -> list[str]:
+    return [f"{name}.{c}" if name else c for c in components]
+
+
+RGB = layer("")
+FILES = {
+    "ours": (
+        RGB + layer("noisy") + layer("albedo") + layer("normal", "XYZ") + ["depth.Z", "error.Y"]
+        + layer("position", "XYZ") + layer("variance"),
+        {
+            "radiance": RGB, "albedo": layer("albedo"), "normal": layer("normal", "XYZ"), "depth": ["depth.Z"],
+            "position": layer("position", "XYZ"), "variance": layer("variance"),
+        },
+    ),
+    "mitsuba": (
+        layer("img", "RGBA") + layer("alb") + layer("nn.sh_normal", "XYZ") + ["dd.T"] + layer("pos", "XYZ"),
+        {
+            "radiance": layer("img"), "albedo": layer("alb"), "normal": layer("nn.sh_normal", "XYZ"),
+            "depth": ["dd.T"], "position": layer("pos", "XYZ"),
+        },
+    ),
+    "mitsuba, own prefixes": (
+        [*RGB, "A", *layer("my_albedo"), *layer("sh_normal", "XYZ"), "far.T", *layer("geo_normal", "XYZ")],
+        {"radiance": RGB, "albedo": layer("my_albedo"), "normal": layer("sh_normal", "XYZ"), "depth": ["far.T"]},
+    ),
+    "cycles": (
+        layer("ViewLayer.Combined", "RGBA") + layer("ViewLayer.Denoising Albedo")
+        + layer("ViewLayer.Denoising Normal", "XYZ") + layer("ViewLayer.Normal", "XYZ") + ["ViewLayer.Depth.Z"]
+        + layer("ViewLayer.Vector", "XYZW") + layer("ViewLayer.Position", "XYZ") + ["ViewLayer.Mist.Z"]
+        + layer("ViewLayer.CryptoObject00", "RGBA"),
+        {
+            "radiance": layer("ViewLayer.Combined"), "albedo": layer("ViewLayer.Denoising Albedo"),
+            "normal": layer("ViewLayer.Denoising Normal", "XYZ"), "depth": ["ViewLayer.Depth.Z"],
+            "position": layer("ViewLayer.Position", "XYZ"), "motion": layer("ViewLayer.Vector", "XY"),
+        },
+    ),
+    "cycles, already denoised": (
+        layer("ViewLayer.Combined", "RGBA") + layer("ViewLayer.Noisy Image", "RGBA"),
+        {"radiance": layer("ViewLayer.Noisy Image")},
+    ),
+    "cycles, two view layers": (
+        layer("B.Combined") + layer("A.Denoising Albedo") + layer("B.Denoising Albedo") + layer("A.Normal", "XYZ"),
+        {"radiance": layer("B.Combined"), "albedo": layer("B.Denoising Albedo"), "normal": layer("A.Normal", "XYZ")},
+    ),
+    "arnold": (
+        [*RGB, "A", *layer("albedo"), *layer("denoise_albedo"), *layer("N", "XYZ"), "Z", *layer("variance")],
+        {
+            "radiance": RGB, "albedo": layer("denoise_albedo"), "normal": layer("N", "XYZ"), "depth": ["Z"],
+            "variance": layer("variance"),
+        },
+    ),
+    "renderman": (
+        layer("Ci") + layer("albedo") + layer("Nn", "XYZ") + ["z"] + layer("mse") + layer("albedo_mse"),
+        {
+            "radiance": layer("Ci"), "albedo": layer("albedo"), "normal": layer("Nn", "XYZ"), "depth": ["z"],
+            "variance": layer("mse"),
+        },
+    ),
+    "vray": (
+        RGB + layer("VRayDiffuseFilter") + layer("VRayNormals") + layer("VRayZDepth") + layer("VRayVelocity"),
+        {
+            "radiance": RGB, "albedo": layer("VRayDiffuseFilter"), "normal": layer("VRayNormals"),
+            "depth": ["VRayZDepth.R"], "motion": layer("VRayVelocity", "RG"),
+        },
+    ),
+    "oidn": (
+        layer("hdr") + layer("albedo") + layer("normal", "XYZ"),
+        {"radiance": layer("hdr"), "albedo": layer("albedo"), "normal": layer("normal", "XYZ")},
+    ),
+    "grey": (["Y", "A"], {"radiance": ["Y"]}),
+    "one unknown layer of colour": (
+        [*layer("myrender", "RGBA"), *layer("albedo")],
+        {"radiance": layer("myrender"), "albedo": layer("albedo")},
+    ),
+    "two unknown layers are not guessed": (layer("one") + layer("two"), {}),
+    "no colour": (["R", "Z"], {"depth": ["Z"]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_spellings(name: str) -> None:
+    channels, expected = FILES[name]
+    assert resolve(channels) == {role: tuple(names) for role, names in expected.items()}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_order_and_case_do_not_matter(name: str) -> None:
+    channels, expected = FILES[name]
+    shuffled = [c.swapcase() for c in channels]
+    random.Random(0).shuffle(shuffled)
+    assert resolve(shuffled) == {role: tuple(c.swapcase() for c in names) for role, names in expected.items()}
+
+
+def test_overrides() -> None:
+    channels = [*RGB, *layer("MyAlb"), *layer("albedo"), *layer("View.foo"), "zz.Q", "dist", *layer("aux", "UVW")]
+    assert resolve(channels, {"albedo": "MyAlb"})["albedo"] == tuple(layer("MyAlb"))
+    assert resolve(channels, {"albedo": "myalb"})["albedo"] == tuple(layer("MyAlb"))
+    assert resolve(channels, {"radiance": "foo"})["radiance"] == tuple(layer("View.foo"))
+    assert resolve(channels, {"depth": "zz.Q"})["depth"] == ("zz.Q",)
+    assert resolve(channels, {"depth": "dist"})["depth"] == ("dist",)
+    assert resolve(channels, {"normal": "aux.U,aux.V,aux.W"})["normal"] == ("aux.U", "aux.V", "aux.W")
+    assert "albedo" not in resolve(channels, {"albedo": "none"})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"albdo": "x"}, "'albdo' is no role. Roles are radiance, albedo"),
+        ({"albedo": "nope"}, "albedo=nope: nope is not in the file. Candidates: R,G,B, alb"),
+        ({"albedo": "depth"}, "depth has no 3 channels for it. Candidates: R,G,B, alb"),
+        ({"depth": "nope"}, "nope is not in the file. Candidates: depth"),
+    ],
+)
+def test_wrong_overrides_list_candidates(overrides: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match="(?s)" + message):
+        resolve([*RGB, *layer("alb"), "depth.Z"], overrides)
+
+
+def test_describe() -> None:
+    assert describe(resolve([*RGB, "depth.Z"])) == ["radiance  R G B", "depth     depth.Z"]
+    assert describe({}) == []
