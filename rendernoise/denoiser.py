@@ -125,10 +125,12 @@ class Denoiser:
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {}).get("rendernoise", "null"))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
         except (SafetensorError, OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise WeightsError(f"{path} is no readable safetensors file ({reason})", "Copy or train it again") from error
+            raise WeightsError(
+                f"{path} is no readable safetensors file ({reason})", "Copy or train it again"
+            ) from error
         if header is None:
             raise WeightsError(f"{path} has no rendernoise header", "Give a file that rendernoise wrote")
         if header.get("schema") != SCHEMA:

@@ -47,7 +47,7 @@ class Frame:
     spp: int = 0
     number: int = 1
     seed: int | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         if "radiance" not in self.planes:
@@ -96,8 +96,9 @@ def average(frames: list[Frame]) -> Frame:
         weights = np.ones(len(frames))
     weights /= weights.sum()
     planes = {
-        name: np.sum([w * f.planes[name] for w, f in zip(weights, frames, strict=True)], axis=0, dtype=np.float64)
-        .astype(np.float32)
+        name: np.sum(
+            [w * f.planes[name] for w, f in zip(weights, frames, strict=True)], axis=0, dtype=np.float64
+        ).astype(np.float32)
         for name in first.planes
     }
     return replace(first, planes=planes, spp=sum(f.spp for f in frames), seed=None)

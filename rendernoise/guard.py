@@ -76,7 +76,7 @@ def _per_pixel(pair: FramePair, from_a: Plane, from_b: Plane) -> tuple[np.ndarra
     """Of every pixel: the error of the denoised, that of the noisy mean, and whether both halves are finite."""
     assert pair.partner is not None
     a, b = pair.input.radiance.astype(np.float64), pair.partner.radiance.astype(np.float64)
-    counted = np.isfinite(a).all(0) & np.isfinite(b).all(0)
+    counted = np.logical_and(np.isfinite(a).all(0), np.isfinite(b).all(0))
     a, b = np.where(counted, a, 0.0), np.where(counted, b, 0.0)
     scale = np.square(0.5 * (from_a + from_b)) + EPSILON
     difference = np.square(a - b)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rendernoise.color import TRANSFERS, auto_exposure
 from rendernoise.errors import InputError
 from rendernoise.frame import Frame, Layout
-from rendernoise.networks import NETWORKS, build
+from rendernoise.networks import network_class
 
 EXPOSURE_RULES = ("none", "auto")
 
@@ -35,9 +35,7 @@ class ModelSpec:
     @classmethod
     def default(cls, network: str, planes: tuple[str, ...]) -> ModelSpec:
         """The spec with the transfer and exposure that the network was made for."""
-        if network not in NETWORKS:
-            raise InputError(f"there is no network {network!r}", f"Choose one of {', '.join(NETWORKS)}")
-        kind = NETWORKS[network]
+        kind = network_class(network)
         return cls(network, planes, kind.transfer, kind.exposure)
 
     def __post_init__(self) -> None:
@@ -82,7 +80,7 @@ class DenoisingModel(nn.Module):
         super().__init__()
         self.spec = spec
         self.layout = spec.layout
-        self.network = build(spec.network, self.layout.channels)
+        self.network = network_class(spec.network)(self.layout.channels)
 
     def exposure_of(self, frame: Frame) -> float:
         """The factor by which this model scales the frame's radiance before the transfer."""

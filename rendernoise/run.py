@@ -131,7 +131,7 @@ class RunDirectory:
             return None
         try:
             with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
                 state = json.loads((file.metadata() or {})["state"])
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise RunError(f"{path} is damaged ({error})", "Delete it to start the run again") from error

@@ -110,7 +110,8 @@ class Trainer:
         taken = self.step_count - self.skipped
         decay = min(self.options.ema, taken / (taken + 9))
         with torch.no_grad():
-            torch._foreach_lerp_(self._average, [p.detach() for p in self.model.parameters()], 1 - decay)
+            for average, weight in zip(self._average, self.model.parameters(), strict=True):
+                average.lerp_(weight, 1 - decay)
 
     def averaged(self) -> _Swapped:
         """Within ``with trainer.averaged():`` the model has the averaged weights."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Any
 
 from rendernoise._version import __version__
 
@@ -46,4 +47,5 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(2)
     from rendernoise.cli.command import execute
 
-    raise SystemExit(execute(arguments[0], import_module(f"rendernoise.cli.{arguments[0]}"), arguments[1:]))
+    command: Any = import_module(f"rendernoise.cli.{arguments[0]}")
+    raise SystemExit(execute(arguments[0], command, arguments[1:]))

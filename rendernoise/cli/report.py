@@ -76,7 +76,12 @@ class Report:
         if self._progress is None:
             from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-            columns = (BarColumn(), TaskProgressColumn(show_speed=True), TimeRemainingColumn(), TextColumn("{task.description}"))
+            columns = (
+                BarColumn(),
+                TaskProgressColumn(show_speed=True),
+                TimeRemainingColumn(),
+                TextColumn("{task.description}"),
+            )
             self._progress = Progress(*columns)
             self._progress.start()
             self._task = self._progress.add_task("", total=total or None)

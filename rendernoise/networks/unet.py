@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rendernoise.networks.network import Network
+
 LEVELS = 5
 WIDTH = 48
 SLOPE = 0.1
@@ -22,20 +24,15 @@ def _conv(in_channels: int, out_channels: int) -> nn.Conv2d:
     return layer
 
 
-class UNet(nn.Module):
-    """Five poolings, 48 features, skips, leaky ReLU 0.1, linear output; 991,203 parameters for 3→3 channels.
-
-    Args:
-        in_channels: Channels of the compressed planes.
-        out_channels: Channels of the prediction.
-    """
+class UNet(Network):
+    """Five poolings, 48 features, skips, leaky ReLU 0.1, linear output; 991,203 parameters for 3→3 channels."""
 
     #: The paper feeds T(radiance), unscaled.
     transfer: ClassVar[str] = "tonemap"
     exposure: ClassVar[str] = "none"
 
     def __init__(self, in_channels: int, out_channels: int = 3) -> None:
-        super().__init__()
+        super().__init__(in_channels, out_channels)
         self.entry = _conv(in_channels, WIDTH)
         self.encoder = nn.ModuleList(_conv(WIDTH, WIDTH) for _ in range(LEVELS))
         self.bottom = _conv(WIDTH, WIDTH)
@@ -76,7 +73,9 @@ class UNet(nn.Module):
         x = torch.cat((F.interpolate(x, scale_factor=2, mode="nearest"), skips.pop()), dim=1)
         for layer in self.exit:
             x = activate(layer, x)
-        return self.output(x)
+        # In float32 even under bf16 autocast: 8 bits of output would band smooth gradients.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.output(x.float())
 
     def head(self, z: Tensor) -> Tensor:
         """The output's activation; the paper's is none."""

@@ -25,6 +25,5 @@ class UNetLog(UNet):
     exposure: ClassVar[str] = "auto"
 
     def head(self, z: Tensor) -> Tensor:
-        """Positive radiance; computed in float32, as bf16 would quantise it to 8 bits."""
-        with torch.autocast(z.device.type, enabled=False):
-            return torch.expm1(F.softplus(z.float()).clamp_max(MAX_LOG))
+        """Positive radiance."""
+        return torch.expm1(F.softplus(z).clamp_max(MAX_LOG))

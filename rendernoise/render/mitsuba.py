@@ -261,7 +261,7 @@ class MitsubaRenderer:
             notes.append(f"filter {old or 'gaussian (the default)'} replaced by box: others correlate neighbours")
         if self.options.resolution:
             film["width"], film["height"] = self.options.resolution
-            for name in [n for n in film.keys() if n.startswith("crop_")]:  # noqa: SIM118
+            for name in [n for n in film.keys() if n.startswith("crop_")]:
                 del film[name]
         if camera is not None:
             props = state.nodes[sensor_index].props
@@ -374,7 +374,8 @@ def main_probe() -> None:
     mi = renderer._mi
     scene = mi.load_dict(mi.cornell_box())
     image = np.array(mi.render(scene, spp=1, sensor=_tiny_sensor(mi)))
-    assert image.shape[:2] == (4, 4) and np.isfinite(image).all()
+    assert image.shape[:2] == (4, 4)
+    assert np.isfinite(image).all()
     print(f"rendered 4x4 with Mitsuba {mi.__version__}")
 
 

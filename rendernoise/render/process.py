@@ -251,9 +251,7 @@ def _main_module_hidden() -> Iterator[None]:
 def _fetch(reply: _Reply, request: Request) -> Frame:
     memory = SharedMemory(name=reply.memory)
     try:
-        planes = {
-            name: np.ndarray(shape, np.float32, memory.buf, start).copy() for name, shape, start in reply.planes
-        }
+        planes = {name: np.ndarray(shape, np.float32, memory.buf, start).copy() for name, shape, start in reply.planes}
     finally:
         memory.close()
     return Frame(planes, request.spp, request.view.frame, request.seed, reply.metadata)

@@ -94,5 +94,3 @@ class LivePairs:
         while self._next < state["next"]:
             self.render_s += float(self._store.show(self._next).get("render_s", 0.0))
             self._next += 1
-
-
