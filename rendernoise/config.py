@@ -121,8 +121,9 @@ class OnlineConfig(Rendering):
     """Budget in s: after the renders, train until it is spent. Not repeatable to the pixel."""
     steps: int | None = None
     """Training steps for each pair; by default as many as fill the renderer's nominal time."""
-    min_steps: int = 500
-    """Training goes on after the last render until this many steps are done (recipe ours)."""
+    min_steps: int | None = None
+    """Training goes on after the last render until this many steps are done (recipe ours); by default 500, or
+    as many as the pixels bear without being learned by heart."""
     network: str | None = None
     """Network; by default unet_log, with --recipe paper unet."""
     weights: str = "none"
@@ -143,7 +144,8 @@ class OnlineConfig(Rendering):
             raise InputError(f"--time {self.time} is out of range", "Give a number of seconds above 0")
         if self.steps is not None:
             _between("steps", self.steps, 0, 1 << 24)
-        _between("min-steps", self.min_steps, 0, 1 << 24)
+        if self.min_steps is not None:
+            _between("min-steps", self.min_steps, 0, 1 << 24)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,11 +209,13 @@ class DenoiseConfig(Common):
 
     inputs: Annotated[tuple[Path, ...], _Positional]
     """EXR files, folders or patterns such as shot.####.exr."""
-    weights: str
-    """Weights file."""
+    out: Path = Path("denoised")
+    """Output directory; it is created."""
+    weights: str = ""
+    """Weights file; needed for everything but --list-roles."""
     half: str | None = None
     """Pattern of the other half of each input frame; both are denoised and averaged."""
-    role: tuple[str, ...] = ()
+    role: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Where planes are found when names do not tell, such as albedo=MyAlb (may be repeated)."""
     list_roles: bool = False
     """Show where each plane is found, and stop."""
@@ -227,6 +231,8 @@ class DenoiseConfig(Common):
         super().__post_init__()
         if not self.inputs:
             raise InputError("no input was given", "Name EXR files, a folder or a pattern such as shot.####.exr")
+        if not self.weights and not self.list_roles:
+            raise InputError("no weights were given", "Give --weights FILE, such as a run's weights.safetensors")
         bad = [r for r in self.role if "=" not in r]
         if bad:
             raise InputError(f"--role {bad[0]} is no assignment", "Write it like --role albedo=MyAlb")

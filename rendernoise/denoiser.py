@@ -131,7 +131,7 @@ class Denoiser:
             raise WeightsError(
                 f"{path} is no readable safetensors file ({reason})", "Copy or train it again"
             ) from error
-        if header is None:
+        if not isinstance(header, dict):
             raise WeightsError(f"{path} has no rendernoise header", "Give a file that rendernoise wrote")
         if header.get("schema") != SCHEMA:
             raise WeightsError(f"{path} has schema {header.get('schema')}, not {SCHEMA}", "Update rendernoise")

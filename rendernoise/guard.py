@@ -64,12 +64,18 @@ def estimate_error(pair: FramePair, from_a: Plane, from_b: Plane, mask: np.ndarr
     return ErrorEstimate(mean, mean - margin, mean + margin, float(noisy.mean()))
 
 
-def error_map(pair: FramePair, from_a: Plane, from_b: Plane, radius_px: int = 8) -> Plane:
-    """The same estimate for every pixel, ``[1, H, W]``: averaged over a window, as one pixel's is mostly noise."""
+def error_map(pair: FramePair, from_a: Plane, from_b: Plane, radius_px: int = 16) -> Plane:
+    """The same estimate for every pixel, ``[1, H, W]``: averaged over a window, as one pixel's is mostly noise.
+
+    Negative estimates become 0 and the others are scaled so that the frame's mean stays what it was.
+    """
     error, _, counted = _per_pixel(pair, from_a, from_b)
     total = _window_sums(np.where(counted, error, 0.0), radius_px)
     count = _window_sums(counted.astype(np.float64), radius_px)
-    return np.maximum(total / np.maximum(count, 1), 0).astype(np.float32)[None]
+    smooth = total / np.maximum(count, 1)
+    positive = np.maximum(smooth, 0)
+    scale = max(smooth.mean(), 0) / positive.mean() if positive.any() else 0.0
+    return (scale * positive).astype(np.float32)[None]
 
 
 def _per_pixel(pair: FramePair, from_a: Plane, from_b: Plane) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

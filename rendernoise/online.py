@@ -6,96 +6,38 @@ Everything that decides a pixel follows from the options and the seed, never fro
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rendernoise._version import __version__
 from rendernoise.color import display
 from rendernoise.config import OnlineConfig, parse_resolution
 from rendernoise.denoiser import Denoiser, merge_halves, pick_device
-from rendernoise.errors import InputError, RunError
-from rendernoise.frame import Frame, FramePair, Plane
+from rendernoise.errors import InputError
+from rendernoise.frame import FramePair, Plane
 from rendernoise.guard import ErrorEstimate, error_map, estimate_error
 from rendernoise.io.exr import write_layers
 from rendernoise.io.image import write_png
+from rendernoise.io.renders import write_half
 from rendernoise.io.sequence import frame_path
+from rendernoise.job import Emit, TrainingJob, starting_weights
 from rendernoise.losses import get_loss
 from rendernoise.model import DenoisingModel, ModelSpec
-from rendernoise.networks import DEFAULT_NETWORK
+from rendernoise.recipes import MIN_STEPS, RECIPES, Recipe, share_cores, steps_that_pixels_bear, steps_to_fill
 from rendernoise.render.process import RendererProcess, start_mitsuba
 from rendernoise.render.shot import Shot, find_shot
 from rendernoise.run import RunDirectory
-from rendernoise.sources.batching import CropBatcher, CropPlan, held_out
+from rendernoise.sources.batching import CropBatcher, held_out
 from rendernoise.sources.live import LivePairs
 from rendernoise.sources.store import PairStore
-from rendernoise.trainer import Trainer, TrainerOptions
+from rendernoise.trainer import Trainer
 
-Emit = Callable[[dict[str, Any]], None]
 PLANES = ("radiance", "albedo", "normal")
-CHECKPOINT_EVERY_S = 15.0
-TRAIN_EVENT_EVERY_STEPS = 25
-#: Nominal speeds of one CPU core (docs/denoiser.md): path-traced samples, and the time of a training step.
-CORE_SAMPLES_PER_S = 250_000
-CORE_STEP_S = 0.11
-CUDA_SPEEDUP = 8
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What distinguishes our loop from the published one.
-
-    Args:
-        network: Default network.
-        steps: Steps for each pair; None fills the renderer's nominal time.
-        finish: Whether training goes on after the last render (``--min-steps``, ``--time``).
-        crops: How crops are drawn.
-        trainer: How the weights move.
-    """
-
-    network: str
-    steps: int | None
-    finish: bool
-    crops: CropPlan
-    trainer: TrainerOptions
-
-
-RECIPES = {
-    "ours": Recipe(DEFAULT_NETWORK, None, True, CropPlan(), TrainerOptions()),
-    # Noise2Noise, section 3.3.2: eight iterations a frame on random 256² crops of the newest pair, A → B.
-    "paper": Recipe(
-        "unet",
-        8,
-        False,
-        CropPlan(crop_px=256, batch=1, both_ways=False, replay=0.0, hold_out=False),
-        TrainerOptions(warmup_steps=0, tail=0.0, ema=0.0, clip_norm=0.0),
-    ),
-}
-
-
-def steps_to_fill(pixels: int, spp: int, device: torch.device) -> int:
-    """Training steps that take about as long as rendering one pair does on a nominal core.
-
-    Counted from the work and not from the clock: a run's pixels must not depend on how busy its machine was.
-    """
-    render_s = 2 * spp * pixels / CORE_SAMPLES_PER_S
-    step_s = CORE_STEP_S / (CUDA_SPEEDUP if device.type == "cuda" else 1)
-    return max(4, round(render_s / step_s))
-
-
-def share_cores(device: torch.device, variant: str) -> tuple[int, int]:
-    """Threads for the renderer and for the trainer while both work: on one machine's cores, half each."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if device.type == "cuda" or variant.startswith("cuda"):
-        return max(1, cores - 1), cores
-    return max(1, cores // 2), max(1, cores - cores // 2)
 
 
 def run_online(
@@ -115,7 +57,7 @@ def run_online(
     """
     shot = find_shot(config.scenes, config.frame_list, config.camera)
     device = pick_device(config.device)
-    base = _starting_weights(config)
+    base = starting_weights(config.weights)
     recipe = RECIPES[config.recipe]
     network = config.network or recipe.network
     spec = base.model.spec if base else ModelSpec.default(network, PLANES)
@@ -134,15 +76,7 @@ def run_online(
         run.close()
 
 
-def _starting_weights(config: OnlineConfig) -> Denoiser | None:
-    if config.weights == "none":
-        return None
-    if config.weights == "base":
-        raise InputError("this version ships no base weights", "Use --weights none or a file")
-    return Denoiser.load(config.weights, "cpu")
-
-
-class _Job:
+class _Job(TrainingJob):
     """One run of ``online``: the phases of :meth:`run`, and the state that a checkpoint keeps."""
 
     def __init__(
@@ -157,11 +91,9 @@ class _Job:
         emit: Emit,
         start_renderer: Callable[[], RendererProcess] | None,
     ) -> None:
-        self.config, self.recipe, self.shot, self.device, self.run_dir = config, recipe, shot, device, run
-        self.emit = emit
+        self.config, self.recipe, self.shot, self.device = config, recipe, shot, device
         torch.manual_seed(config.seed)
         model = base.model if base else DenoisingModel(spec)
-        self.trainer = Trainer(model, get_loss("hdr", needs="mean"), recipe.trainer, device)
         self.store = PairStore(run.work / "pairs")
         self.pairs = LivePairs(
             start_renderer or self._start_mitsuba,
@@ -172,18 +104,20 @@ class _Job:
             store=self.store,
             tell=lambda line: self.log({"event": "note", "text": line}),
         )
-        self.batcher = CropBatcher(self.store, model, recipe.crops, config.seed)
-        self.steps_left = 0
+        self.steps_left = self.most_steps = 0
         self.steps_per_pair = config.steps if config.steps is not None else recipe.steps
         self.estimates: dict[int, ErrorEstimate] = {}
-        self.train_s = self.denoise_s = self.wait_s = self.elapsed_before_s = 0.0
-        self.started = self.saved = time.monotonic()
+        self.denoise_s = self.wait_s = 0.0
+        trainer = Trainer(model, get_loss("hdr", needs="mean"), recipe.trainer, device)
+        super().__init__(run, trainer, CropBatcher(self.store, model, recipe.crops, config.seed), emit)
 
     # -- the phases ---------------------------------------------------------------------------------------------
 
     def run(self) -> dict[str, Any]:
         """Arrivals, the rest of the training, the final pass, the summary."""
-        self._restore()
+        if self.restore():
+            text = f"resumed at step {self.trainer.step_count}, {len(self.store)} pairs"
+            self.emit({"event": "note", "text": text})
         cores = torch.get_num_threads()
         _, train_threads = share_cores(self.device, self.config.variant)
         torch.set_num_threads(train_threads)
@@ -248,15 +182,16 @@ class _Job:
         while self.steps_left:
             self._step()
             self.steps_left -= 1
-            if time.monotonic() - self.saved > CHECKPOINT_EVERY_S:
-                self._checkpoint()
+            # After the last step not yet: a run resumed from there would take the frame below for written.
+            if self.steps_left and self.checkpoint_due():
+                self.checkpoint()
         if not self.config.final_pass:
             number = self.store.newest
             with self.trainer.averaged():
                 denoiser = Denoiser(self.trainer.model, self._provenance(), self.device)
                 self._denoise(denoiser, number, fingerprint="")
-        if time.monotonic() - self.saved > CHECKPOINT_EVERY_S or index + 1 == len(self.pairs):
-            self._checkpoint()
+        if self.checkpoint_due() or index + 1 == len(self.pairs):
+            self.checkpoint()
 
     def _finish_training(self) -> None:
         """Train on all frames alike until the steps, or the seconds, are spent."""
@@ -264,12 +199,12 @@ class _Job:
             return
         self.batcher.all_frames = True
         reserve_s = self._final_pass_s()
-        while self.progress() < 1 if self.config.time else self.trainer.step_count < self._total_steps():
+        while self.trainer.step_count < self._total_steps():
             if self.config.time and self.elapsed() > self.config.time - reserve_s:
                 break
             self._step()
-            if time.monotonic() - self.saved > CHECKPOINT_EVERY_S:
-                self._checkpoint()
+            if self.checkpoint_due():
+                self.checkpoint()
 
     def _final_pass(self, denoiser: Denoiser) -> None:
         fingerprint = denoiser.fingerprint()
@@ -321,38 +256,30 @@ class _Job:
     # -- training -----------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        start = time.monotonic()
-        report = self.trainer.step(self.batcher.draw(), self.progress())
-        self.train_s += time.monotonic() - start
-        if report.loss is None:
-            self.log({"event": "skipped", "step": report.step, "text": "a batch was not finite and was skipped"})
-        elif report.step % TRAIN_EVENT_EVERY_STEPS == 0:
-            self.log(
-                {
-                    "event": "train",
-                    "step": report.step,
-                    "steps": 0 if self.config.time else self._total_steps(),
-                    "loss": float(f"{report.loss:.6g}"),
-                    "learning_rate": float(f"{report.learning_rate:.4g}"),
-                    "wall_s": self.elapsed(),
-                }
-            )
+        self.train_step(self.progress(), 0 if self.config.time else self._total_steps())
 
     def _steps_for(self, pair: FramePair) -> int:
+        pixels = pair.input.height * pair.input.width
+        self.most_steps = steps_that_pixels_bear(pixels, self.recipe.crops) * len(self.pairs)
         if self.steps_per_pair is None:
-            pixels = pair.input.height * pair.input.width
-            self.steps_per_pair = steps_to_fill(pixels, self.config.spp, self.device)
+            fill = steps_to_fill(pixels, self.config.spp, self.device)
+            self.steps_per_pair = min(fill, self.most_steps // len(self.pairs))
         return self.steps_per_pair
 
     def _total_steps(self) -> int:
+        """Steps of the whole run; under ``--time`` the most that there can be."""
         total = (self.steps_per_pair or 0) * len(self.pairs)
-        return max(total, self.config.min_steps) if self.recipe.finish else total
+        if not self.recipe.finish:
+            return total
+        if self.config.min_steps is not None:
+            return max(total, self.config.min_steps)
+        return max(total, self.most_steps if self.config.time else min(MIN_STEPS, self.most_steps))
 
     def progress(self) -> float:
-        """How much of the training is done, 0 to 1; by the clock under ``--time``."""
-        if self.config.time:
-            return min(1.0, self.elapsed() / self.config.time)
-        return min(1.0, self.trainer.step_count / max(1, self._total_steps()))
+        """How much of the training is done, 0 to 1; under ``--time`` by clock or steps, whichever ends first."""
+        steps = self.trainer.step_count / max(1, self._total_steps())
+        clock = self.elapsed() / self.config.time if self.config.time else 0.0
+        return min(1.0, max(steps, clock))
 
     def _final_pass_s(self) -> float:
         """Seconds that the final pass will take, judged by the scores at arrival (in bf16, so twice that)."""
@@ -360,49 +287,25 @@ class _Job:
 
     # -- state --------------------------------------------------------------------------------------------------
 
-    def elapsed(self) -> float:
-        """Seconds of work, those before an interruption included."""
-        return round(self.elapsed_before_s + time.monotonic() - self.started, 3)
-
-    def log(self, event: dict[str, Any]) -> None:
-        """Into ``metrics.jsonl``, and on to the caller."""
-        self.run_dir.log(event)
-        self.emit(event)
-
-    def _checkpoint(self) -> None:
-        tensors, trainer_state = self.trainer.state_dict()
-        state = {
-            "trainer": trainer_state,
-            "batcher": self.batcher.state_dict(),
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the training."""
+        return {
             "pairs": self.pairs.state_dict(),
             "steps_left": self.steps_left,
             "steps_per_pair": self.steps_per_pair,
+            "most_steps": self.most_steps,
             "estimates": {n: [e.relmse, e.low, e.high, e.noisy_relmse] for n, e in self.estimates.items()},
-            "seconds": [self.elapsed(), self.train_s, self.denoise_s, self.wait_s],
+            "denoise_s": self.denoise_s,
+            "wait_s": self.wait_s,
         }
-        self.run_dir.save_checkpoint(tensors, state)
-        self.saved = time.monotonic()
 
-    def _restore(self) -> None:
-        found = self.run_dir.load_checkpoint()
-        if found is None:
-            return
-        tensors, state = found
-        try:
-            self._restore_from(tensors, state)
-        except (KeyError, FileNotFoundError, RuntimeError) as error:
-            raise RunError(
-                f"the checkpoint in {self.run_dir.work} does not fit ({error})", "Start again with --overwrite"
-            ) from error
-        self.emit({"event": "note", "text": f"resumed at step {self.trainer.step_count}, {len(self.store)} pairs"})
-
-    def _restore_from(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        self.trainer.load_state_dict(tensors, state["trainer"])
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state` gave."""
         self.pairs.load_state_dict(state["pairs"])
-        self.batcher.load_state_dict(state["batcher"])
         self.steps_left, self.steps_per_pair = state["steps_left"], state["steps_per_pair"]
+        self.most_steps = state["most_steps"]
         self.estimates = {int(n): ErrorEstimate(*values) for n, values in state["estimates"].items()}
-        self.elapsed_before_s, self.train_s, self.denoise_s, self.wait_s = state["seconds"]
+        self.denoise_s, self.wait_s = state["denoise_s"], state["wait_s"]
 
     def _start_mitsuba(self) -> RendererProcess:
         render_threads, _ = share_cores(self.device, self.config.variant)
@@ -446,12 +349,3 @@ class _Job:
             "version": __version__,
             "frames": frames,
         }
-
-
-def write_half(folder: Path, name: str, half: str, frame: Frame, seed: int) -> Path:
-    """Write one half as ``NAME.a.0001.exr`` with its features; returns the path."""
-    path = frame_path(folder, f"{name}.{half}", frame.number, "exr")
-    layers = {("" if n == "radiance" else n): plane for n, plane in frame.planes.items()}
-    attributes = {"rendernoise.version": __version__, "spp": frame.spp, "seed": seed, "frame": frame.number}
-    write_layers(path, layers, attributes)
-    return path

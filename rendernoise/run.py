@@ -50,6 +50,16 @@ class RunDirectory:
                 "--resume continues it, --overwrite replaces it, or choose another --out",
             )
         self._lock = self._take_lock()
+        try:
+            self._prepare(existing, resume=resume, overwrite=overwrite)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._metrics = (path / "metrics.jsonl").open("a")
+
+    def _prepare(self, existing: list[str], *, resume: bool, overwrite: bool) -> None:
+        """Clear or check what an earlier run left, then write ``config.json``."""
+        path = self.path
         if overwrite and not resume:
             self._remove([name for name in existing if name != ".work"])
             self._remove_work()
@@ -59,7 +69,6 @@ class RunDirectory:
             self._remove_leftovers()
         self.complete = resume and (path / "summary.json").exists()
         write_text(path / "config.json", json.dumps(self.config, indent=2) + "\n")
-        self._metrics = (path / "metrics.jsonl").open("a")
 
     def _take_lock(self) -> int:
         try:

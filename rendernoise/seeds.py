@@ -109,7 +109,7 @@ def scalar_seed(stream: int, *, width: int, height: int, block: int, frames: tup
         frames: First and last frame number of the shot.
 
     Raises:
-        InputError: The shot needs more random streams than 32 bits hold at this resolution.
+        InputError: The shot needs more random streams than 32 bits hold at this resolution, or the frame is not in it.
     """
     place = Stream.unpack(stream)
     pixels = width * height
@@ -118,6 +118,9 @@ def scalar_seed(stream: int, *, width: int, height: int, block: int, frames: tup
     capacity = (1 << 32) // (stride * pixels)
     first, last = frames
     offset_in_shot = (place.frame - first) % _FRAMES
+    if offset_in_shot > last - first:
+        # Counting it anyway would give it the numbers of another frame's next pass.
+        raise InputError(f"frame {place.frame} lies outside the shot of frames {first} to {last}", "Name all frames")
     index = (place.index * (last - first + 1) + offset_in_shot) * len(HALVES) + HALVES.index(place.half)
     if index >= capacity:
         raise InputError(

@@ -13,7 +13,6 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +117,10 @@ class MitsubaRenderer:
     def __init__(self, options: SceneOptions | None = None) -> None:
         self.options = options or SceneOptions()
         try:
-            self._mi = import_module("mitsuba")
+            import mitsuba
         except ImportError as error:
             raise InputError("Mitsuba is not installed", 'pip install "mitsuba>=3.7,<3.10"') from error
+        self._mi: Any = mitsuba
         check_version(self._mi.__version__)
         try:
             self._mi.set_variant(self.options.variant)
@@ -131,11 +131,25 @@ class MitsubaRenderer:
             ) from error
         self._mi.set_log_level(self._mi.LogLevel.Error)
         if self.options.threads:
-            import_module("drjit").set_thread_count(self.options.threads)
+            import drjit
+
+            drjit.set_thread_count(self.options.threads)
         self._loaded: _LoadedScene | None = None
         self._search_paths = [str(entry) for entry in self._mi.file_resolver()]
         self._aov = self._mi.load_dict({"type": "aov", "aovs": _AOVS})
         self.notes: list[str] = []
+        if not self.options.variant.startswith("scalar"):
+            self.try_out()
+
+    def try_out(self) -> None:
+        """Render 4×4 pixels: compiled kernels can fail, and end the process, where everything loads."""
+        mi = self._mi
+        film = {"type": "hdrfilm", "width": 4, "height": 4, "rfilter": {"type": "box"}}
+        to_world = mi.ScalarTransform4f().look_at([0, 0, 4], [0, 0, 0], [0, 1, 0])
+        sensor = mi.load_dict({"type": "perspective", "fov": 40, "to_world": to_world, "film": film})
+        image = self._image(mi.load_dict(mi.cornell_box()), spp=1, sensor=sensor)
+        assert image.shape[:2] == (4, 4)
+        assert np.isfinite(image).all()
 
     @property
     def version(self) -> str:
@@ -371,18 +385,8 @@ def main_probe() -> None:
     A process of its own, because a broken LLVM or driver ends the process that tries it.
     """
     renderer = MitsubaRenderer(SceneOptions(variant=sys.argv[1]))
-    mi = renderer._mi
-    scene = mi.load_dict(mi.cornell_box())
-    image = np.array(mi.render(scene, spp=1, sensor=_tiny_sensor(mi)))
-    assert image.shape[:2] == (4, 4)
-    assert np.isfinite(image).all()
-    print(f"rendered 4x4 with Mitsuba {mi.__version__}")
-
-
-def _tiny_sensor(mi: Any) -> Any:
-    film = {"type": "hdrfilm", "width": 4, "height": 4, "rfilter": {"type": "box"}}
-    to_world = mi.ScalarTransform4f().look_at([0, 0, 4], [0, 0, 0], [0, 1, 0])
-    return mi.load_dict({"type": "perspective", "fov": 40, "to_world": to_world, "film": film})
+    renderer.try_out()
+    print(f"rendered 4x4 with Mitsuba {renderer.version}")
 
 
 if __name__ == "__main__":

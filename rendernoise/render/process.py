@@ -133,6 +133,8 @@ class RendererProcess:
     def __init__(self, spec: RendererSpec, ahead: int = 4) -> None:
         self.spec = spec
         self._ahead = ahead
+        self._unread = 0  # replies to requests that a caller gave up
+        self._memories: set[str] = set()
         handle, path = tempfile.mkstemp(prefix="rendernoise-", suffix=".log")
         os.close(handle)
         self._log = Path(path)
@@ -161,34 +163,37 @@ class RendererProcess:
         slots = deque(range(self._ahead))
         remaining = iter(requests)
         exhausted = False
-        while True:
-            while slots and not exhausted:
-                request = next(remaining, None)
-                if request is None:
-                    exhausted = True
-                    break
-                slot = slots.popleft()
-                self._send((slot, request), request)
-                waiting.append((slot, request))
-            if not waiting:
-                return
-            slot, request = waiting.popleft()
-            reply = self._receive(f"on frame {request.view.frame}")
-            if reply.error is not None:
-                raise reply.error
-            rendered = Rendered(request, _fetch(reply, request), reply.render_s, reply.notes)
-            slots.append(slot)
-            yield rendered
+        try:
+            while True:
+                while slots and not exhausted:
+                    request = next(remaining, None)
+                    if request is None:
+                        exhausted = True
+                        break
+                    slot = slots.popleft()
+                    self._send((slot, request), request)
+                    waiting.append((slot, request))
+                if not waiting:
+                    return
+                slot, request = waiting.popleft()
+                reply = self._receive(f"on frame {request.view.frame}")
+                if reply.error is not None:
+                    raise reply.error
+                rendered = Rendered(request, _fetch(reply, request), reply.render_s, reply.notes)
+                slots.append(slot)
+                yield rendered
+        finally:
+            # After an error, or when the caller stops early, the next call must not take these for its own.
+            self._unread += len(waiting)
 
     def render(self, view: View, *, spp: int, seed: int) -> Frame:
         """One render, as the :class:`rendernoise.render.Renderer` protocol has it."""
         return next(self.map([Request(view, spp, seed)])).frame
 
     def close(self) -> None:
-        """End the process and remove its log."""
+        """End the process, free its shared memory and remove its log."""
         with contextlib.suppress(OSError, ValueError):
             self._pipe.send(None)
-        self._pipe.close()
         self._process.join(0.2)
         if self._process.is_alive():
             self._process.terminate()
@@ -196,6 +201,16 @@ class RendererProcess:
             if self._process.is_alive():
                 self._process.kill()
                 self._process.join()
+        # A process that was ended frees nothing itself. It may have answered what nobody fetched.
+        with contextlib.suppress(EOFError, OSError):
+            while self._pipe.poll(0):
+                self._remember(self._pipe.recv())
+        self._pipe.close()
+        while self._memories:
+            with contextlib.suppress(FileNotFoundError):
+                memory = SharedMemory(name=self._memories.pop())
+                memory.close()
+                memory.unlink()
         self._log.unlink(missing_ok=True)
 
     def __enter__(self) -> RendererProcess:
@@ -212,12 +227,23 @@ class RendererProcess:
 
     def _receive(self, where: str) -> _Reply:
         try:
-            while not self._pipe.poll(0.2):
-                if not self._process.is_alive() and not self._pipe.poll(0):
-                    raise EOFError
-            return self._pipe.recv()
+            while self._unread:
+                self._next_reply()
+                self._unread -= 1
+            return self._next_reply()
         except (EOFError, OSError) as error:
             raise self._death(where) from error
+
+    def _next_reply(self) -> _Reply:
+        while not self._pipe.poll(0.2):
+            if not self._process.is_alive() and not self._pipe.poll(0):
+                raise EOFError
+        return self._remember(self._pipe.recv())
+
+    def _remember(self, reply: _Reply) -> _Reply:
+        if reply.memory:
+            self._memories.add(reply.memory)
+        return reply
 
     def _death(self, where: str) -> RendererDied:
         self._process.join(2)
@@ -260,8 +286,8 @@ def _fetch(reply: _Reply, request: Request) -> Frame:
 def start_mitsuba(variant: str, options: dict[str, Any], tell: Any = None) -> tuple[RendererProcess, str]:
     """A Mitsuba process in the wanted variant; ``auto`` falls through CUDA → LLVM → scalar to one that renders.
 
-    A variant that loads can still end its process at the first kernel (LLVM 15 does with Mitsuba 3.9), so each is
-    tried on 4×4 pixels first, in a process that may die.
+    A variant that loads can still end its process at the first kernel (LLVM 15 does with Mitsuba 3.9), so each
+    renders 4×4 pixels as it starts.
 
     Args:
         variant: A variant's name or ``auto``.
@@ -272,17 +298,18 @@ def start_mitsuba(variant: str, options: dict[str, Any], tell: Any = None) -> tu
         InputError: No variant works, or not the one that was asked for.
     """
     from rendernoise.render.mitsuba import VARIANTS, SceneOptions
-    from rendernoise.render.probe import probe_variant
 
     if variant != "auto" and variant not in VARIANTS:
         raise InputError(f"there is no variant {variant!r}", f"Choose auto or one of {', '.join(VARIANTS)}")
     reasons: list[str] = []
     for candidate in VARIANTS if variant == "auto" else (variant,):
-        probe = probe_variant(candidate)
-        if probe.works:
-            made = replace(SceneOptions(**options), variant=candidate)
+        made = replace(SceneOptions(**options), variant=candidate)
+        try:
             return RendererProcess(RendererSpec("mitsuba", {"options": made})), candidate
-        reasons.append(f"{candidate}: {probe.message}")
-        if tell is not None and candidate != "cuda_ad_rgb":
-            tell(f"{candidate} does not render here ({probe.message}); see rendernoise doctor")
+        except (InputError, RendererDied) as error:
+            # The cure is said once, below; a missing GPU is no news.
+            reason = str(error).split(". ")[0]
+            reasons.append(reason)
+            if tell is not None and variant == "auto" and candidate != "cuda_ad_rgb":
+                tell(f"{candidate} does not render here ({reason}); trying the next (see rendernoise doctor)")
     raise InputError(f"Mitsuba does not render here ({'; '.join(reasons)})", "See rendernoise doctor")

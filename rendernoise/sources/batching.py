@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rendernoise.augment import SYMMETRIES, turn
 from rendernoise.frame import FramePair, Plane
 from rendernoise.model import DenoisingModel
 from rendernoise.sources.store import PairStore
@@ -67,6 +68,7 @@ class CropPlan:
         both_ways: Whether B → A is drawn as often as A → B.
         replay: Share of crops from any frame seen so far; the rest come from the newest.
         hold_out: Whether the tiles of :func:`held_out` are kept from the targets.
+        augment: Whether crops are flipped and turned at random.
     """
 
     crop_px: int = 128
@@ -74,6 +76,7 @@ class CropPlan:
     both_ways: bool = True
     replay: float = 0.5
     hold_out: bool = True
+    augment: bool = True
 
 
 class CropBatcher:
@@ -103,7 +106,12 @@ class CropBatcher:
         sizes = [store.size(n) for n in numbers]
         height = min(plan.crop_px, *(h for h, _ in sizes))
         width = min(plan.crop_px, *(w for _, w in sizes))
-        return _stack([self._crop(n, s, height, width) for n, s in zip(numbers, sizes, strict=True)])
+        crops = [self._crop(n, s, height, width) for n, s in zip(numbers, sizes, strict=True)]
+        if not plan.augment:
+            return _stack(crops)
+        # Only square crops may swap their axes and still stack.
+        symmetries = SYMMETRIES if height == width else SYMMETRIES // 2
+        return _stack([_turned(crop, int(self._rng.integers(symmetries))) for crop in crops])
 
     def _crop(self, number: int, size: tuple[int, int], height: int, width: int) -> Batch:
         top = int(self._rng.integers(size[0] - height + 1))
@@ -147,6 +155,11 @@ def batch_of(pair: FramePair, weight: Plane, exposure: float, model: DenoisingMo
         torch.from_numpy(np.ascontiguousarray(target))[None],
         torch.from_numpy(weight.astype(np.float32))[None],
     )
+
+
+def _turned(batch: Batch, symmetry: int) -> Batch:
+    planes, target, weight = (turn(x, symmetry) for x in (batch.planes, batch.target, batch.weight))
+    return Batch(planes, batch.exposure, target, weight)
 
 
 def _stack(batches: list[Batch]) -> Batch:

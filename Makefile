@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+SHARED ?= ../shared
+
+.PHONY: setup demo test check bench clean
+
+setup: .venv/.ready
+
+# torch first and by its exact version: a range would take the newest build with gigabytes of CUDA where none is wanted.
+.venv/.ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/rendernoise online scenes/room/scene.xml --camera scenes/room/camera.json --frames 1-12 --out out/demo --overwrite
+	@echo
+	@echo "denoised frames:  out/demo/denoised/scene.0001.exr ...   (noisy.R/G/B and error.Y are in the same files)"
+	@echo "to look at:       out/demo/preview/scene.0001.png ..."
+	@echo "weights to reuse: out/demo/weights.safetensors"
+
+test: setup
+	$(BIN)/python -m pytest -q --durations=10
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+# Prints every figure of README.md and docs/denoiser.md anew; hours of work belong to `tools/measure.py --help`.
+bench: setup
+	$(BIN)/python tools/measure.py all --shared $(SHARED) --out out/measure
+
+clean:
+	rm -rf .venv out build dist *.egg-info

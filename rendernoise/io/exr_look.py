@@ -1,0 +1,78 @@
+"""What an EXR file holds, without decoding a pixel: enough to check a sequence of hundreds before work starts."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rendernoise.errors import ImageError
+from rendernoise.io.exr_header import PartHeader, inspect
+from rendernoise.io.exr_image import Exr, NoRadianceError, Part, Window, resolve_roles
+
+
+def look(path: Path) -> Exr:
+    """The parts, channels and windows of a file; every pixel is 0 and takes no memory, attributes are left out.
+
+    Raises:
+        ImageError: The file is missing, no EXR, truncated, deep, subsampled, or has no channels.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            # An empty file cannot be mapped.
+            data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if file.seek(0, 2) else b""
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", "Check the path") from error
+    return Exr(tuple(_part(data, header) for header in inspect(data, path)))
+
+
+def roles_of(exr: Exr, path: Path, roles: Mapping[str, str] | None = None) -> dict[str, tuple[str, ...]]:
+    """Plane name to channel names; the error of a file without radiance names it.
+
+    Raises:
+        ImageError: There is no radiance.
+        InputError: A role that was given does not exist.
+    """
+    try:
+        return resolve_roles(exr, roles)
+    except NoRadianceError as error:
+        raise ImageError(f"{path}: {error.what}", error.cure) from None
+
+
+def radiance_window(exr: Exr, resolved: Mapping[str, tuple[str, ...]]) -> Window:
+    """The data window of the part that holds the radiance: inclusive x_min, y_min, x_max, y_max, px."""
+    window = exr.parts[exr.channel_map()[resolved["radiance"][0]][0]].data_window
+    assert window is not None  # filled in by Part
+    return window
+
+
+def size_text(window: Window) -> str:
+    """A window in words, such as ``640x360 px``; with its origin where that is not 0, 0."""
+    x_min, y_min, x_max, y_max = window
+    origin = f" at {x_min},{y_min}" if x_min or y_min else ""
+    return f"{x_max - x_min + 1}x{y_max - y_min + 1} px{origin}"
+
+
+def _part(data: Any, header: PartHeader) -> Part:
+    def value(name: str) -> bytes:
+        _, start, size = header.attributes.get(name, ("", 0, 0))
+        return bytes(data[start : start + size])
+
+    window: Window = struct.unpack("<4i", value("dataWindow"))
+    size = (window[3] - window[1] + 1, window[2] - window[0] + 1)
+    pixels = np.broadcast_to(np.float32(0), size)
+    name = value("name").decode("utf-8", "surrogateescape")
+    return Part(dict.fromkeys(_names(value("channels")), pixels), data_window=window, name=name)
+
+
+def _names(block: bytes) -> Iterator[str]:
+    """Each entry of a channel list is a name, a zero byte and 16 bytes; a zero byte ends the list."""
+    while block and block[0]:
+        name, _, block = block.partition(b"\0")
+        yield name.decode("utf-8", "surrogateescape")
+        block = block[16:]

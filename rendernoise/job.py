@@ -1,0 +1,123 @@
+"""What every training run does alike: steps that are reported, a clock, and checkpoints in the run directory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from rendernoise.denoiser import Denoiser
+from rendernoise.errors import InputError, RunError
+from rendernoise.run import RunDirectory
+from rendernoise.sources.batching import CropBatcher
+from rendernoise.trainer import Trainer
+
+Emit = Callable[[dict[str, Any]], None]
+CHECKPOINT_EVERY_S = 15.0
+TRAIN_EVENT_EVERY_STEPS = 25
+
+
+def starting_weights(weights: str) -> Denoiser | None:
+    """What ``--weights`` names, on the CPU; None for ``none``.
+
+    Raises:
+        InputError: ``base``, which does not exist yet.
+        WeightsError: The file is missing or no weights.
+    """
+    if weights == "none":
+        return None
+    if weights == "base":
+        raise InputError("this version ships no base weights", "Use --weights none or a file")
+    return Denoiser.load(weights, "cpu")
+
+
+class TrainingJob:
+    """The state that all training runs share. A subclass adds its own with ``state`` and ``load_state``.
+
+    Args:
+        run_dir: Where checkpoints and metrics go.
+        trainer: Moves the weights.
+        batcher: Draws the batches.
+        emit: Called with every event.
+    """
+
+    def __init__(self, run_dir: RunDirectory, trainer: Trainer, batcher: CropBatcher, emit: Emit) -> None:
+        self.run_dir, self.trainer, self.batcher, self.emit = run_dir, trainer, batcher, emit
+        self.train_s = self.elapsed_before_s = 0.0
+        self.started = self.saved = time.monotonic()
+
+    def elapsed(self) -> float:
+        """Seconds of work, those before an interruption included."""
+        return round(self.elapsed_before_s + time.monotonic() - self.started, 3)
+
+    def log(self, event: dict[str, Any]) -> None:
+        """Into ``metrics.jsonl``, and on to the caller."""
+        self.run_dir.log(event)
+        self.emit(event)
+
+    def train_step(self, progress: float, total: int) -> None:
+        """One step, with ``progress`` of the run done (0 to 1), of ``total`` steps in all (0 when unknown)."""
+        start = time.monotonic()
+        report = self.trainer.step(self.batcher.draw(), progress)
+        self.train_s += time.monotonic() - start
+        if report.loss is None:
+            self.log({"event": "skipped", "step": report.step, "text": "a batch was not finite and was skipped"})
+        elif report.step % TRAIN_EVENT_EVERY_STEPS == 0:
+            self.log(
+                {
+                    "event": "train",
+                    "step": report.step,
+                    "steps": total,
+                    "loss": float(f"{report.loss:.6g}"),
+                    "learning_rate": float(f"{report.learning_rate:.4g}"),
+                    "wall_s": self.elapsed(),
+                }
+            )
+
+    def state(self) -> dict[str, Any]:
+        """What the subclass must remember, as JSON values."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state` gave."""
+
+    def checkpoint_due(self) -> bool:
+        """Whether the last checkpoint is old enough for another."""
+        return time.monotonic() - self.saved > CHECKPOINT_EVERY_S
+
+    def checkpoint(self) -> None:
+        """Keep everything that the next step depends on."""
+        tensors, trainer_state = self.trainer.state_dict()
+        own = {
+            "trainer": trainer_state,
+            "batcher": self.batcher.state_dict(),
+            "seconds": [self.elapsed(), self.train_s],
+        }
+        self.run_dir.save_checkpoint(tensors, {**own, **self.state()})
+        self.saved = time.monotonic()
+
+    def restore(self) -> bool:
+        """Go on from the last checkpoint, if there is one.
+
+        Raises:
+            RunError: The checkpoint does not fit this run.
+        """
+        found = self.run_dir.load_checkpoint()
+        if found is None:
+            return False
+        tensors, state = found
+        try:
+            self._restore_from(tensors, state)
+        except (KeyError, FileNotFoundError, RuntimeError) as error:
+            raise RunError(
+                f"the checkpoint in {self.run_dir.work} does not fit ({error})", "Start again with --overwrite"
+            ) from error
+        return True
+
+    def _restore_from(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        self.trainer.load_state_dict(tensors, state["trainer"])
+        self.load_state(state)
+        self.batcher.load_state_dict(state["batcher"])
+        self.elapsed_before_s, self.train_s = state["seconds"]

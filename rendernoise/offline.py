@@ -1,0 +1,239 @@
+"""Training on pairs that are rendered already: the same trainer and batches as online, all frames at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from rendernoise._version import __version__
+from rendernoise.config import TrainConfig
+from rendernoise.denoiser import Denoiser, pick_device
+from rendernoise.errors import InputError, RunError
+from rendernoise.frame import Frame, FramePair, Plane
+from rendernoise.guard import ErrorEstimate, estimate_error
+from rendernoise.job import Emit, TrainingJob, starting_weights
+from rendernoise.losses import Loss, get_loss
+from rendernoise.model import DenoisingModel, ModelSpec
+from rendernoise.networks import DEFAULT_NETWORK
+from rendernoise.recipes import steps_that_pixels_bear
+from rendernoise.run import RunDirectory
+from rendernoise.sources.batching import HOLDOUT_TILE_PX, CropBatcher, CropPlan, held_out
+from rendernoise.sources.exr_pairs import SECOND_INPUT, ExrPairs, same_picture
+from rendernoise.sources.store import PairStore
+from rendernoise.trainer import Trainer, TrainerOptions
+
+#: Frames on whose held-out tiles the error is measured; more would cost time and hardly narrow the interval.
+MEASURED_FRAMES = 32
+
+
+def run_train(config: TrainConfig, emit: Emit = lambda event: None) -> dict[str, Any]:
+    """Run ``rendernoise train``; returns what ``summary.json`` holds.
+
+    Args:
+        config: The options.
+        emit: Called with every event: notes, pairs that were read, training, the end.
+
+    Raises:
+        RendernoiseError: Bad input, no room; the run stays resumable.
+    """
+    device = pick_device(config.device)
+    base = starting_weights(config.weights)
+    loss = get_loss(config.loss)
+    source = ExrPairs(config.pairs, a=config.a, b=config.b, target=config.target, frames=config.frame_list)
+    spec = _spec(config, base, source.planes)
+    if config.target == "noisy":
+        source.check_independent()
+    run = RunDirectory(config.out, config.to_json(), resume=config.resume, overwrite=config.overwrite)
+    if run.complete:
+        emit({"event": "note", "text": f"the run in {config.out} is complete already"})
+        run.close()
+        return run.summary()
+    try:
+        return _Job(config, source, spec, base, loss, device, run, emit).run()
+    finally:
+        run.close()
+
+
+def loss_note(loss: Loss, target: str) -> str:
+    """What is wrong with the images of a loss that does not estimate the mean; empty for one that does."""
+    if loss.estimates == "biased":
+        return f"loss {loss.name!r} is biased {loss.note}"
+    if loss.estimates == "mean" or target == "reference":
+        return ""
+    why = loss.note or "noise has a long bright tail, so the median lies below the mean: dark"
+    return f"loss {loss.name!r} estimates the {loss.estimates} of noisy targets, not the mean: {why}"
+
+
+def _spec(config: TrainConfig, base: Denoiser | None, planes: tuple[str, ...]) -> ModelSpec:
+    if base is None:
+        spec = ModelSpec.default(config.network, planes)
+        return replace(spec, transfer=config.transfer) if config.transfer else spec
+    spec = base.model.spec
+    if config.network not in (DEFAULT_NETWORK, spec.network):
+        raise InputError(f"{config.weights} holds a {spec.network}, not a {config.network}", "Leave --network out")
+    if config.transfer not in (None, spec.transfer):
+        raise InputError(f"{config.weights} was trained with transfer {spec.transfer}", "Leave --transfer out")
+    missing = [name for name in spec.planes if name not in planes]
+    if missing:
+        raise InputError(
+            f"not every frame has {', '.join(missing)}, which {config.weights} needs",
+            "Render with features, or use --weights none",
+        )
+    return spec
+
+
+class _Job(TrainingJob):
+    """One run of ``train``."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        source: ExrPairs,
+        spec: ModelSpec,
+        base: Denoiser | None,
+        loss: Loss,
+        device: torch.device,
+        run: RunDirectory,
+        emit: Emit,
+    ) -> None:
+        self.config, self.source, self.device = config, source, device
+        torch.manual_seed(config.seed)
+        model = base.model if base else DenoisingModel(spec)
+        self.store = PairStore(run.work / "pairs")
+        plan = CropPlan(both_ways=config.target == "noisy")
+        batcher = CropBatcher(self.store, model, plan, config.seed)
+        batcher.all_frames = True
+        super().__init__(run, Trainer(model, loss, TrainerOptions(), device), batcher, emit)
+
+    def run(self) -> dict[str, Any]:
+        """Read the pairs, train, measure, write."""
+        config, trainer = self.config, self.trainer
+        for note in (*self.source.notes, loss_note(trainer.loss, config.target)):
+            if note:
+                self.emit({"event": "note", "text": note})
+        self._read_pairs()
+        if self.restore():
+            self.emit({"event": "note", "text": f"resumed at step {trainer.step_count}"})
+        while trainer.step_count < config.steps:
+            self.train_step(trainer.step_count / config.steps, config.steps)
+            if self.checkpoint_due():
+                self.checkpoint()
+        with trainer.averaged():
+            denoiser = Denoiser(trainer.model, self._provenance(), self.device)
+            denoiser.save(config.out / "weights.safetensors")
+            measured = measure_held_out(denoiser, self.store)
+        summary = self._summary(denoiser, measured)
+        self.run_dir.finish(summary)
+        self.emit({"event": "done", **summary})
+        return summary
+
+    def _read_pairs(self) -> None:
+        """Copy the pairs into the store, from where crops are read without decoding whole files."""
+        source, store, total = self.source, self.store, len(self.source)
+        stored = 0
+        while stored < total and store.holds(stored):
+            stored += 1
+        source.load_state_dict({"next": stored})
+        for index, pair in enumerate(source, stored):
+            store.put(index, pair, files=source.paths(index), same=same_picture(pair))
+            self.emit({"event": "read", "pair": index + 1, "pairs": total, "wall_s": self.elapsed()})
+        same = []
+        for index in range(total):
+            facts = store.show(index)
+            if facts["files"] != source.paths(index):
+                raise RunError(
+                    f"the pairs changed since the run in {self.config.out} began ({facts['files'][0]})",
+                    "Put them back, or start again with --overwrite",
+                )
+            same += [facts["files"][0]] * facts["same"]
+        if same and self.config.target == "noisy":
+            text = f"both halves are the same picture in {len(same)} pair(s), such as {same[0]}: same seed?"
+            self.emit({"event": "note", "text": text})
+        self._warn_of_many_steps()
+        text = f"training on {total} pairs of {', '.join(self.trainer.model.spec.planes)}, target {self.config.target}"
+        self.emit({"event": "note", "text": text})
+
+    def _warn_of_many_steps(self) -> None:
+        sizes = [self.store.size(number) for number in self.store.frames]
+        bearable = sum(steps_that_pixels_bear(height * width, self.batcher.plan) for height, width in sizes)
+        if self.config.target == "noisy" and self.config.steps > bearable:
+            text = (
+                f"{self.config.steps} steps on {len(sizes)} pair(s) learn their noise by heart after about {bearable}"
+            )
+            self.emit({"event": "note", "text": f"{text}: give fewer --steps, or more pairs"})
+
+    def _provenance(self) -> dict[str, Any]:
+        return {
+            "rendernoise": __version__,
+            "trained_by": f"train --target {self.config.target}",
+            "shots": sorted({files.name for files in self.source.files}),
+            "frames": len(self.source.files),
+            "seed": self.config.seed,
+            "steps": self.trainer.step_count,
+            "loss": self.trainer.loss.name,
+            "started_from": self.config.weights,
+        }
+
+    def _summary(self, denoiser: Denoiser, measured: ErrorEstimate) -> dict[str, Any]:
+        return {
+            "wall_s": self.elapsed(),
+            "train_s": round(self.train_s, 3),
+            "steps": self.trainer.step_count,
+            "skipped_steps": self.trainer.skipped,
+            "pairs": len(self.source),
+            "frames": len(self.source.files),
+            "target": self.config.target,
+            "loss": self.trainer.loss.name,
+            "network": denoiser.model.spec.network,
+            "transfer": denoiser.model.spec.transfer,
+            "planes": list(denoiser.model.spec.planes),
+            "held_out": measured.to_json(),
+            "weights": denoiser.fingerprint(),
+            "version": __version__,
+        }
+
+
+def measure_held_out(denoiser: Denoiser, store: PairStore) -> ErrorEstimate:
+    """The error on tiles that were never targets, pooled over frames; NaN where no frame has two halves.
+
+    At most 32 frames, evenly spread, are measured.
+    """
+    frames = [n for n in store.frames if n < SECOND_INPUT]
+    step = max(1, len(frames) / MEASURED_FRAMES)
+    chosen = [frames[int(i * step)] for i in range(min(len(frames), MEASURED_FRAMES))]
+    strips: list[list[Plane]] = [[], [], [], []]
+    for number in chosen:
+        pair = _halves(store, number)
+        mask = held_out(pair.input.height, pair.input.width, number)
+        if pair.partner is None or not mask.any():
+            continue
+        for strip, plane in zip(
+            strips, (pair.input.radiance, pair.partner.radiance, *denoiser.halves(pair)), strict=True
+        ):
+            strip.append(_tiles(plane, mask))
+    if not strips[0]:
+        return ErrorEstimate(np.nan, np.nan, np.nan, np.nan)
+    a, b, from_a, from_b = (np.concatenate(strip, axis=2) for strip in strips)
+    pair = FramePair.of_halves(Frame({"radiance": a}), Frame({"radiance": b}))
+    return estimate_error(pair, np.nan_to_num(from_a), np.nan_to_num(from_b))
+
+
+def _halves(store: PairStore, number: int) -> FramePair:
+    """Both halves of a frame, also where the targets were references."""
+    pair = store.frame_pair(number)
+    if pair.partner is None and number + SECOND_INPUT in store.frames:
+        return FramePair.of_halves(pair.input, store.frame_pair(number + SECOND_INPUT).input)
+    return pair
+
+
+def _tiles(plane: Plane, mask: np.ndarray) -> Plane:
+    """The tiles that a mask holds out, side by side, ``[3, 16, 16·n]``; NaN, which does not count, fills cut ones."""
+    side = HOLDOUT_TILE_PX
+    _, height, width = plane.shape
+    padded = np.pad(plane, ((0, 0), (0, -height % side), (0, -width % side)), constant_values=np.nan)
+    rows, columns = padded.shape[1] // side, padded.shape[2] // side
+    grid = padded.reshape(3, rows, side, columns, side).transpose(1, 3, 0, 2, 4)
+    return np.concatenate(list(grid[mask[::side, ::side]]), axis=2)

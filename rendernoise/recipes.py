@@ -1,0 +1,77 @@
+"""The recipes of the online loop: how many steps, on which crops, with which network.
+
+Nothing here asks the clock: a run's pixels must not depend on how busy its machine was.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from rendernoise.networks import DEFAULT_NETWORK
+from rendernoise.sources.batching import CropPlan
+from rendernoise.trainer import TrainerOptions
+
+#: Nominal speeds of one CPU core (docs/denoiser.md): path-traced samples, and the time of a training step.
+CORE_SAMPLES_PER_S = 400_000
+CORE_STEP_S = 0.11
+CUDA_SPEEDUP = 8
+MIN_STEPS = 500
+#: How often a pixel may be a target before its noise is learned by heart. Measured on a still of 192² px at 8 + 8 spp:
+#: relMSE 0.016 after 110 visits, 0.011 after 220, and 0.013 and rising after 440 (docs/denoiser.md).
+MAX_VISITS = 240
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What distinguishes our loop from the published one.
+
+    Args:
+        network: Default network.
+        steps: Steps for each pair; None fills the renderer's nominal time.
+        finish: Whether training goes on after the last render (``--min-steps``, ``--time``).
+        crops: How crops are drawn.
+        trainer: How the weights move.
+    """
+
+    network: str
+    steps: int | None
+    finish: bool
+    crops: CropPlan
+    trainer: TrainerOptions
+
+
+RECIPES = {
+    "ours": Recipe(DEFAULT_NETWORK, None, True, CropPlan(), TrainerOptions()),
+    # Noise2Noise, section 3.3.2: eight iterations a frame on random 256² crops of the newest pair, A → B.
+    "paper": Recipe(
+        "unet",
+        8,
+        False,
+        CropPlan(crop_px=256, batch=1, both_ways=False, replay=0.0, hold_out=False, augment=False),
+        TrainerOptions(warmup_steps=0, tail=0.0, ema=0.0, clip_norm=0.0),
+    ),
+}
+
+
+def steps_to_fill(pixels: int, spp: int, device: torch.device) -> int:
+    """Training steps that take about as long as rendering one pair does on a nominal core."""
+    render_s = 2 * spp * pixels / CORE_SAMPLES_PER_S
+    step_s = CORE_STEP_S / (CUDA_SPEEDUP if device.type == "cuda" else 1)
+    return max(4, round(render_s / step_s))
+
+
+def steps_that_pixels_bear(pixels: int, crops: CropPlan) -> int:
+    """Steps for each pair of this size after which its pixels were targets :data:`MAX_VISITS` times."""
+    visited = crops.batch * min(pixels, crops.crop_px**2)
+    return max(4, MAX_VISITS * (2 if crops.both_ways else 1) * pixels // visited)
+
+
+def share_cores(device: torch.device, variant: str) -> tuple[int, int]:
+    """Threads for the renderer and for the trainer while both work: on one machine's cores, half each."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if device.type == "cuda" or variant.startswith("cuda"):
+        return max(1, cores - 1), cores
+    return max(1, cores // 2), max(1, cores - cores // 2)

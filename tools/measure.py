@@ -1,0 +1,67 @@
+"""Measure what README.md and docs/denoiser.md claim; every figure there comes from one of these.
+
+Usage: ``python tools/measure.py scenes|targets|losses|overhead|memory|all [--shared DIR] [--out DIR]``. Each prints a
+Markdown table and writes ``DIR/NAME.json`` with the command, the machine and the versions. Scenes that are not in the
+repository are looked for in ``--shared`` and left out, with a line, when absent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import measure_losses
+import measure_online
+import measure_targets
+
+EXPERIMENTS = {
+    "scenes": measure_online.scenes,
+    "overhead": measure_online.overhead,
+    "memory": measure_online.memory,
+    "targets": measure_targets.targets,
+    "losses": measure_losses.losses,
+}
+
+
+def machine() -> dict[str, Any]:
+    import mitsuba
+    import torch
+
+    from rendernoise import __version__
+
+    model = next(
+        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
+        platform.processor(),
+    )
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "mitsuba": mitsuba.__version__,
+        "rendernoise": __version__,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", choices=[*EXPERIMENTS, "all"])
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--out", type=Path, default=Path("out/measure"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in EXPERIMENTS if options.experiment == "all" else [options.experiment]:
+        rows, text = EXPERIMENTS[name](options.shared, options.out / name)
+        record = {"command": shlex.join(sys.argv), "machine": machine(), "rows": rows}
+        (options.out / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+        print(f"\n## {name}\n\n{text}\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
