@@ -11,13 +11,11 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 from rendernoise.config import RenderConfig, parse_resolution
-from rendernoise.errors import InputError, OutputError, RendererDied, RendernoiseError
+from rendernoise.errors import OutputError, RendererDied, RendernoiseError
 from rendernoise.io.renders import making_fact, write_half
-from rendernoise.io.sequence import expand
 from rendernoise.render.process import Rendered, RendererProcess, Request, start_mitsuba
 from rendernoise.render.shot import Shot, find_shot
 from rendernoise.seeds import Stream
@@ -57,17 +55,6 @@ def render_shot(
     return _Job(config, shot, emit, start_renderer).run()
 
 
-def _whole_span(config: RenderConfig, shot: Shot) -> tuple[int, int]:
-    """First and last frame of all that the shot has, asked for or not: scalar variants count their seeds over them."""
-    frames = list(shot.span)
-    with suppress(InputError):  # whatever is wrong with frames that nobody asked for
-        if config.camera is not None:
-            frames += find_shot(config.scenes, None, config.camera).span
-        for folder in {view.scene.parent for view in shot.views if view.scene is not None}:
-            frames += [n for s in expand(folder, extension="xml") if s.name == shot.name for n in s.frames]
-    return min(frames), max(frames)
-
-
 class _Job:
     """One run of ``render``: the frames that are still to come, and what became of the others."""
 
@@ -76,7 +63,7 @@ class _Job:
     ) -> None:
         self.config, self.shot, self.emit = config, shot, emit
         self.halves = ("",) if config.reference else ("a", "b")
-        self.span = _whole_span(config, shot)
+        self.span = shot.span
         self.folder = PassFolder(
             config.out,
             shot,

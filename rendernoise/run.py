@@ -164,5 +164,10 @@ class RunDirectory:
     def close(self) -> None:
         """Let the directory go; the run can be resumed."""
         self._metrics.close()
+        if self._lock < 0:
+            return
+        if self.complete:  # nothing is left to resume, so the folder was made for the lock alone
+            shutil.rmtree(self.work, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.close(self._lock)
+        self._lock = -1

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rendernoise.errors import InputError
-from rendernoise.io.sequence import find, format_frames
+from rendernoise.io.sequence import expand, find, format_frames
 from rendernoise.render.camera import View, load_path
 from rendernoise.seeds import check_shot
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A name and its views in frame order. A still is a shot of one frame."""
+    """A name and its views in frame order. A still is a shot of one frame.
+
+    Args:
+        name: What its files are called.
+        views: The frames that were asked for.
+        span: First and last frame of all that the shot has, asked for or not: scalar variants count their
+            seeds over them, so that a frame has the same noise in every command.
+    """
 
     name: str
     views: tuple[View, ...]
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """First and last frame number."""
-        return self.views[0].frame, self.views[-1].frame
+    span: tuple[int, int]
 
 
 def find_shot(scenes: Iterable[Path], frames: list[int] | None, camera: Path | None) -> Shot:
@@ -48,5 +52,15 @@ def find_shot(scenes: Iterable[Path], frames: list[int] | None, camera: Path | N
                 f"It covers {path.frames[0]} to {path.frames[-1]}",
             )
         views = tuple(View(number, path.at(number), file) for number, file in sequence.files)
-    check_shot([v.frame for v in views])
-    return Shot(sequence.name, views)
+    numbers = [v.frame for v in views] + (path.frames if path is not None else _siblings(views, sequence.name))
+    check_shot(numbers)
+    return Shot(sequence.name, views, (min(numbers), max(numbers)))
+
+
+def _siblings(views: tuple[View, ...], name: str) -> list[int]:
+    """Numbers of all frames beside the given ones that belong to the same shot."""
+    numbers: list[int] = []
+    for folder in {view.scene.parent for view in views if view.scene is not None}:
+        with suppress(InputError):  # whatever is wrong with files that nobody asked for
+            numbers += [n for s in expand(folder, extension="xml") if s.name == name for n in s.frames]
+    return numbers
