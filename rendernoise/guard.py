@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,13 +56,64 @@ def estimate_error(pair: FramePair, from_a: Plane, from_b: Plane, mask: np.ndarr
     error, noisy_error, counted = _per_pixel(pair, from_a, from_b)
     if mask is not None:
         counted &= mask
-    per_tile = _tile_means(error, counted)
-    noisy = _tile_means(noisy_error, counted)
-    if len(per_tile) < 2:
-        return ErrorEstimate(np.nan, np.nan, np.nan, np.nan)
-    mean = float(per_tile.mean())
-    margin = _Z95 * float(per_tile.std(ddof=1)) / np.sqrt(len(per_tile))
+    return _estimate(_tile_means(error, counted), _tile_means(noisy_error, counted))
+
+
+@dataclass(frozen=True)
+class TileErrors:
+    """The error of one frame tile by tile, where its noise was a target of the weights and where it never was."""
+
+    trained: np.ndarray
+    held_out: np.ndarray
+    noisy: np.ndarray
+
+
+def tile_errors(pair: FramePair, from_a: Plane, from_b: Plane, held_out: np.ndarray) -> TileErrors:
+    """What :func:`estimate_error` averages, split by the pixels ``[H, W]`` that were held out of training."""
+    error, noisy_error, counted = _per_pixel(pair, from_a, from_b)
+    return TileErrors(
+        _tile_means(error, counted & ~held_out),
+        _tile_means(error, counted & held_out),
+        _tile_means(noisy_error, counted),
+    )
+
+
+def pooled_estimate(frames: Sequence[TileErrors]) -> ErrorEstimate:
+    """The error over the held-out tiles of all frames; NaN where there are fewer than two."""
+    return _estimate(np.concatenate([f.held_out for f in frames]), np.concatenate([f.noisy for f in frames]))
+
+
+def shot_estimates(frames: Sequence[TileErrors]) -> list[ErrorEstimate]:
+    """Each frame's error after training on the whole shot.
+
+    A frame's few held-out tiles alone say little. All its other tiles say more, but flatter weights that learned their
+    noise; by how much, the held-out tiles of all frames tell together. So a frame's estimate is that over its trained
+    tiles plus the shot's mean difference between held-out and trained; for a still that is its held-out tiles alone.
+    """
+    held = pooled_estimate(frames)
+    flattery = held.relmse - float(np.mean([f.trained.mean() for f in frames if len(f.trained)] or [np.nan]))
+    estimates = []
+    for frame in frames:
+        own = _estimate(frame.trained, frame.noisy)
+        mean = own.relmse + flattery
+        margin = float(np.hypot(own.high - own.relmse, held.high - held.relmse))
+        estimates.append(ErrorEstimate(mean, mean - margin, mean + margin, own.noisy_relmse))
+    return estimates
+
+
+def _estimate(tiles: np.ndarray, noisy: np.ndarray) -> ErrorEstimate:
+    """Mean and 95 % interval of independent tiles."""
+    if len(tiles) < 2:
+        return ErrorEstimate(np.nan, np.nan, np.nan, float(noisy.mean()) if len(noisy) else np.nan)
+    mean = float(tiles.mean())
+    margin = _t95(len(tiles) - 1) * float(tiles.std(ddof=1)) / np.sqrt(len(tiles))
     return ErrorEstimate(mean, mean - margin, mean + margin, float(noisy.mean()))
+
+
+def _t95(degrees: int) -> float:
+    """The 97.5 % point of Student's t, by its expansion around the normal (Abramowitz and Stegun 26.7.5)."""
+    z = _Z95
+    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
 
 
 def error_map(pair: FramePair, from_a: Plane, from_b: Plane, radius_px: int = 16) -> Plane:

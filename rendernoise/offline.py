@@ -12,15 +12,15 @@ from rendernoise._version import __version__
 from rendernoise.config import TrainConfig
 from rendernoise.denoiser import Denoiser, pick_device
 from rendernoise.errors import InputError, RunError
-from rendernoise.frame import Frame, FramePair, Plane
-from rendernoise.guard import ErrorEstimate, estimate_error
+from rendernoise.frame import FramePair
+from rendernoise.guard import ErrorEstimate, TileErrors, pooled_estimate, tile_errors
 from rendernoise.job import Emit, TrainingJob, starting_weights
 from rendernoise.losses import Loss, get_loss
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.networks import DEFAULT_NETWORK
 from rendernoise.recipes import steps_that_pixels_bear
 from rendernoise.run import RunDirectory
-from rendernoise.sources.batching import HOLDOUT_TILE_PX, CropBatcher, CropPlan, held_out
+from rendernoise.sources.batching import CropBatcher, CropPlan, held_out
 from rendernoise.sources.exr_pairs import SECOND_INPUT, ExrPairs, same_picture
 from rendernoise.sources.store import PairStore
 from rendernoise.trainer import Trainer, TrainerOptions
@@ -197,28 +197,18 @@ class _Job(TrainingJob):
 
 
 def measure_held_out(denoiser: Denoiser, store: PairStore) -> ErrorEstimate:
-    """The error on tiles that were never targets, pooled over frames; NaN where no frame has two halves.
+    """The error on the pixels that were never targets, over at most :data:`MEASURED_FRAMES` frames.
 
-    At most 32 frames, evenly spread, are measured.
+    NaN where no pair has two noisy halves, or no frame is large enough for held-out tiles.
     """
-    frames = [n for n in store.frames if n < SECOND_INPUT]
-    step = max(1, len(frames) / MEASURED_FRAMES)
-    chosen = [frames[int(i * step)] for i in range(min(len(frames), MEASURED_FRAMES))]
-    strips: list[list[Plane]] = [[], [], [], []]
-    for number in chosen:
+    numbers = [n for n in store.frames if n < SECOND_INPUT]
+    errors: list[TileErrors] = []
+    for number in numbers[:: max(1, len(numbers) // MEASURED_FRAMES)][:MEASURED_FRAMES]:
         pair = _halves(store, number)
         mask = held_out(pair.input.height, pair.input.width, number)
-        if pair.partner is None or not mask.any():
-            continue
-        for strip, plane in zip(
-            strips, (pair.input.radiance, pair.partner.radiance, *denoiser.halves(pair)), strict=True
-        ):
-            strip.append(_tiles(plane, mask))
-    if not strips[0]:
-        return ErrorEstimate(np.nan, np.nan, np.nan, np.nan)
-    a, b, from_a, from_b = (np.concatenate(strip, axis=2) for strip in strips)
-    pair = FramePair.of_halves(Frame({"radiance": a}), Frame({"radiance": b}))
-    return estimate_error(pair, np.nan_to_num(from_a), np.nan_to_num(from_b))
+        if pair.partner is not None and mask.any():
+            errors.append(tile_errors(pair, *denoiser.halves(pair), mask))
+    return pooled_estimate(errors) if errors else ErrorEstimate(np.nan, np.nan, np.nan, np.nan)
 
 
 def _halves(store: PairStore, number: int) -> FramePair:
@@ -227,13 +217,3 @@ def _halves(store: PairStore, number: int) -> FramePair:
     if pair.partner is None and number + SECOND_INPUT in store.frames:
         return FramePair.of_halves(pair.input, store.frame_pair(number + SECOND_INPUT).input)
     return pair
-
-
-def _tiles(plane: Plane, mask: np.ndarray) -> Plane:
-    """The tiles that a mask holds out, side by side, ``[3, 16, 16·n]``; NaN, which does not count, fills cut ones."""
-    side = HOLDOUT_TILE_PX
-    _, height, width = plane.shape
-    padded = np.pad(plane, ((0, 0), (0, -height % side), (0, -width % side)), constant_values=np.nan)
-    rows, columns = padded.shape[1] // side, padded.shape[2] // side
-    grid = padded.reshape(3, rows, side, columns, side).transpose(1, 3, 0, 2, 4)
-    return np.concatenate(list(grid[mask[::side, ::side]]), axis=2)

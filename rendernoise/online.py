@@ -20,7 +20,7 @@ from rendernoise.config import OnlineConfig, parse_resolution
 from rendernoise.denoiser import Denoiser, merge_halves, pick_device
 from rendernoise.errors import InputError
 from rendernoise.frame import FramePair, Plane
-from rendernoise.guard import ErrorEstimate, error_map, estimate_error
+from rendernoise.guard import ErrorEstimate, TileErrors, error_map, estimate_error, shot_estimates, tile_errors
 from rendernoise.io.exr import write_layers
 from rendernoise.io.image import write_png
 from rendernoise.io.renders import write_half
@@ -208,22 +208,23 @@ class _Job(TrainingJob):
 
     def _final_pass(self, denoiser: Denoiser) -> None:
         fingerprint = denoiser.fingerprint()
-        for number in self.store.frames:
-            self._denoise(denoiser, number, fingerprint, estimate=self.recipe.crops.hold_out)
+        numbers = self.store.frames
+        errors = [self._denoise(denoiser, number, fingerprint) for number in numbers]
+        if not self.recipe.crops.hold_out:
+            return
+        for number, estimate in zip(numbers, shot_estimates(errors), strict=True):
+            # Frames too small for held-out tiles keep their score at arrival.
+            if np.isfinite(estimate.relmse):
+                self.estimates[number] = estimate
 
-    def _denoise(self, denoiser: Denoiser, number: int, fingerprint: str, *, estimate: bool = False) -> None:
+    def _denoise(self, denoiser: Denoiser, number: int, fingerprint: str) -> TileErrors:
         start = time.monotonic()
         pair = self.store.frame_pair(number)
         from_a, from_b = denoiser.halves(pair)
-        if estimate:
-            mask = held_out(pair.input.height, pair.input.width, number)
-            measured = estimate_error(pair, from_a, from_b, mask)
-            # Too small for held-out tiles: the score at arrival stands.
-            if np.isfinite(measured.relmse):
-                self.estimates[number] = measured
         path = self._write(pair, from_a, from_b, fingerprint)
         self.denoise_s += time.monotonic() - start
-        self.emit({"event": "frame", "frame": number, "path": str(path), **self.estimates[number].to_json()})
+        self.emit({"event": "frame", "frame": number, "path": str(path)})
+        return tile_errors(pair, from_a, from_b, held_out(pair.input.height, pair.input.width, number))
 
     def _write(self, pair: FramePair, from_a: Plane, from_b: Plane, fingerprint: str) -> Path:
         frame, noisy = merge_halves(pair, from_a, from_b)
