@@ -86,6 +86,8 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 def _from_toml(arguments: list[str], config: type[Any]) -> list[str]:
     """The options of a ``--config`` file as arguments, to stand before those of the command line, which win."""
+    # tyro also takes --config=FILE
+    arguments = [part for a in arguments for part in (a.split("=", 1) if a.startswith("--config=") else [a])]
     if "--config" not in arguments:
         return []
     position = arguments.index("--config") + 1

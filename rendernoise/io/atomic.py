@@ -54,7 +54,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write ``data`` to ``path`` whole or not at all. Raises ``OutputError``."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)

@@ -7,6 +7,7 @@ are averaged when they are read, so that going back in time is only a smaller ``
 
 from __future__ import annotations
 
+import io
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 
 from rendernoise.errors import OutputError
 from rendernoise.frame import Frame, FramePair, Plane, average
-from rendernoise.io.atomic import atomic_path, write_text
+from rendernoise.io.atomic import write_bytes, write_text
 
 
 class PairStore:
@@ -57,8 +58,10 @@ class PairStore:
         partner = pair.partner
         target = partner.planes if partner is not None else {"radiance": pair.target}
         for half, planes in (("a", pair.input.planes), ("b", target)):
-            with atomic_path(self._array(index, half)) as temporary, temporary.open("wb") as file:
-                np.save(file, np.concatenate(list(planes.values())))
+            # Through memory: numpy's own file writing hides that the disk is full behind an error without a number.
+            data = io.BytesIO()
+            np.save(data, np.concatenate(list(planes.values())))
+            write_bytes(self._array(index, half), data.getbuffer())
         entry = {
             "number": pair.number,
             "spp": [pair.input.spp, partner.spp if partner is not None else 0],
