@@ -18,7 +18,7 @@ from rendernoise._version import __version__
 from rendernoise.color import display
 from rendernoise.config import OnlineConfig, parse_resolution
 from rendernoise.denoiser import Denoiser, merge_halves, pick_device
-from rendernoise.errors import InputError
+from rendernoise.errors import InputError, RendernoiseError, SceneError
 from rendernoise.frame import FramePair, Plane
 from rendernoise.guard import ErrorEstimate, TileErrors, error_map, estimate_error, shot_estimates, tile_errors
 from rendernoise.io.exr import write_layers
@@ -71,6 +71,11 @@ def run_online(
     job = _Job(config, recipe, shot, spec, base, device, run, emit, start_renderer)
     try:
         return job.run()
+    except RendernoiseError as error:
+        if error.exit_code == 2 and not job.store.frames and not config.resume:
+            job.pairs.close()
+            run.discard()
+        raise
     finally:
         job.pairs.close()
         run.close()
@@ -147,11 +152,13 @@ class _Job(TrainingJob):
             pair = next(arrivals, None)
             self.wait_s += time.monotonic() - waiting
             if pair is None:
-                return
+                break
             index = len(self.store) - 1
             self.steps_left = self._steps_for(pair)
             self._score(index, pair)
             self._train_on_newest(index)
+        if not self.store.frames:
+            raise SceneError(next(iter(self.pairs.failed.values())))
 
     def _score(self, index: int, pair: FramePair) -> None:
         """Law 5: measure f on a pair that it has never seen, before the step that uses it."""
@@ -349,4 +356,5 @@ class _Job(TrainingJob):
             "spp": spp,
             "version": __version__,
             "frames": frames,
+            "failed": [{"frame": n, "error": text} for n, text in sorted(self.pairs.failed.items())],
         }

@@ -42,6 +42,7 @@ class RunDirectory:
         self.path = path
         self.work = path / ".work"
         self.config = json.loads(json.dumps(config, default=str))
+        self._made = [folder for folder in (path, *path.absolute().parents) if not folder.exists()]
         make_directory(path)
         existing = [name for name in _OWN if (path / name).exists()]
         if existing and not (resume or overwrite):
@@ -150,6 +151,14 @@ class RunDirectory:
     def _cut_metrics(self, size: int) -> None:
         self._metrics.truncate(size)
         self._metrics.seek(size)
+
+    def discard(self) -> None:
+        """Leave nothing of a run that failed before it made anything."""
+        self.close()
+        self._remove([name for name in _OWN if (self.path / name).exists()])
+        for folder in self._made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write ``summary.json``, which marks the run as complete, and remove the working files."""

@@ -25,7 +25,9 @@ def run(config: OnlineConfig, report: Report) -> int:
         f"{len(summary['frames'])} frame(s) at {summary['spp']} spp in {summary['wall_s']:.0f} s: "
         f"{config.out / 'denoised'} (EXR), {config.out / 'preview'} (PNG), {config.out / 'weights.safetensors'}"
     )
-    return 0
+    for failure in summary["failed"]:
+        report.error(f"frame {failure['frame']} failed: {failure['error']}")
+    return 1 if summary["failed"] else 0
 
 
 class _View:

@@ -47,7 +47,16 @@ class PairStore:
     @property
     def newest(self) -> int:
         """Number of the frame whose pair arrived last."""
-        return int(self._entries[-1]["number"])
+        return int(next(entry["number"] for entry in reversed(self._entries) if entry))
+
+    @property
+    def skipped(self) -> list[int]:
+        """Indices that :meth:`skip` left out."""
+        return [i for i, entry in enumerate(self._entries) if not entry]
+
+    def skip(self) -> None:
+        """Count the next pair as come, though there is none."""
+        self._entries.append({})
 
     def holds(self, index: int) -> bool:
         """Whether pair ``index`` is on disk, visible or not."""
