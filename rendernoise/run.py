@@ -21,7 +21,7 @@ from rendernoise.io.atomic import make_directory, write_bytes, write_text
 #: What runs write at the top of their directory; ``--overwrite`` removes these and nothing else.
 _OWN = ("denoised", "preview", "halves", ".work", "weights.safetensors", "config.json", "metrics.jsonl", "summary.json")
 #: Options that may differ between a run and its continuation, as no pixel depends on them.
-_FREE = frozenset({"resume", "overwrite", "config", "json", "quiet", "debug"})
+_FREE = frozenset({"out", "resume", "overwrite", "config", "json", "quiet", "debug"})
 
 
 class RunDirectory:

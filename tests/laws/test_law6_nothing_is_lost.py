@@ -1,0 +1,193 @@
+"""Law 6: a run that is killed at any moment resumes to the pixels and the weights of an undisturbed one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rendernoise.io.exr import read
+
+FRAMES = 4
+
+#: Runs the command several times in children of one process, which are killed at chosen calls: "online.Trainer.step 3"
+#: kills the child as the third step begins. Every child after the first resumes.
+DRIVER = """
+import json, os, signal, sys
+import rendernoise.online as online
+import rendernoise.job as job
+import torch._dynamo
+from rendernoise.cli import main
+
+def child(arguments, moment):
+    assert job.CHECKPOINT_EVERY_S
+    job.CHECKPOINT_EVERY_S = 0
+    if moment:
+        place, count = moment.split()
+        owner, name = place.split(".")[1:]
+        kind = getattr(online, owner)
+        original, calls = getattr(kind, name), [0]
+        def deadly(self, *a, **k):
+            calls[0] += 1
+            if calls[0] == int(count):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(self, *a, **k)
+        setattr(kind, name, deadly)
+    main(arguments)
+
+ends = []
+for number, moment in enumerate(json.loads(sys.argv[1])):
+    pid = os.fork()
+    if not pid:
+        child(sys.argv[2:] + (["--resume"] if number else []), moment)
+    ends.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+print(json.dumps(ends))
+"""
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory, write_scene: Callable[..., Path]) -> list[Path]:
+    folder = tmp_path_factory.mktemp("scenes")
+    return [write_scene(folder / f"box.{n:04d}.xml", origin=f"{0.1 * n}, 1.2, 4.5") for n in range(1, FRAMES + 1)]
+
+
+def options(scenes: list[Path], out: Path, **changes: object) -> list[str]:
+    values = {"variant": "scalar_rgb", "device": "cpu", "spp": 2, "steps": 2, "min-steps": 16, **changes}
+    flags = [part for name, value in values.items() for part in (f"--{name}", str(value))]
+    return ["online", *map(str, scenes), "--out", str(out), *flags]
+
+
+def drive(run_python: Callable[..., Any], moments: list[str], arguments: list[str]) -> list[int]:
+    done = run_python(DRIVER, json.dumps(moments), *arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(scenes: list[Path], tmp_path_factory: pytest.TempPathFactory, run_python: Callable[..., Any]) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    assert drive(run_python, [""], options(scenes, out)) == [0]
+    return out
+
+
+def steady(event: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in event.items() if not k.endswith("_s")}
+
+
+def check_same(one: Path, two: Path) -> None:
+    """Everything that a run leaves, times and paths aside."""
+    assert (one / "weights.safetensors").read_bytes() == (two / "weights.safetensors").read_bytes()
+    names = sorted(p.relative_to(one) for p in one.rglob("*") if p.is_file())
+    assert names == sorted(p.relative_to(two) for p in two.rglob("*") if p.is_file())
+    pictures = [n for n in names if n.suffix == ".exr"]
+    assert len(pictures) == FRAMES
+    for name in pictures:
+        first, second = read(one / name), read(two / name)
+        assert list(first.channels) == list(second.channels)
+        for channel, pixels in first.channels.items():
+            assert np.array_equal(pixels, second.channels[channel]), f"{name} {channel}"
+        assert repr(first.attributes) == repr(second.attributes)
+    logs = [
+        [steady(json.loads(line)) for line in (out / "metrics.jsonl").read_text().splitlines()] for out in (one, two)
+    ]
+    assert logs[0] == logs[1]
+    summaries = [json.loads((out / "summary.json").read_text()) for out in (one, two)]
+    assert steady(summaries[0]) == steady(summaries[1])
+
+
+def test_kill_9_at_every_phase(
+    scenes: list[Path], undisturbed: Path, tmp_path: Path, run_python: Callable[..., Any]
+) -> None:
+    moments = [
+        "online.PairStore.put 1",
+        "online.Trainer.step 1",
+        "online._Job._score 2",
+        "online.PairStore.put 2",
+        "online.RunDirectory.save_checkpoint 3",
+        "online.Trainer.step 3",  # in the arrivals
+        "online._Job._finish_training 1",
+        "online.Trainer.step 4",  # after the last arrival
+        "online._Job._write 2",  # in the final pass
+        "online.Denoiser.save 1",
+        "online.RunDirectory.finish 1",
+        "",
+    ]
+    ends = drive(run_python, moments, options(scenes, tmp_path / "out"))
+    assert ends == [-signal.SIGKILL] * (len(moments) - 1) + [0]
+    check_same(undisturbed, tmp_path / "out")
+
+
+def test_kill_9_without_a_final_pass(scenes: list[Path], tmp_path: Path, run_python: Callable[..., Any]) -> None:
+    """Here a frame is written once, after the steps of its own pair, so none may be skipped."""
+    ends = drive(run_python, [""], [*options(scenes, tmp_path / "whole", **{"min-steps": 0}), "--no-final-pass"])
+    moments = ["online._Job._denoise 1", "online._Job._denoise 2", "online._Job._write 1", "online.Trainer.step 3", ""]
+    ends += drive(run_python, moments, [*options(scenes, tmp_path / "out", **{"min-steps": 0}), "--no-final-pass"])
+    assert ends == [0] + [-signal.SIGKILL] * (len(moments) - 1) + [0]
+    check_same(tmp_path / "whole", tmp_path / "out")
+
+
+@pytest.fixture
+def command(scenes: list[Path], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*more: str) -> subprocess.Popen[str]:
+        arguments = [sys.executable, "-m", "rendernoise", *options(scenes, tmp_path / "out"), *more]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        process = subprocess.Popen(
+            arguments,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def wait_for_pair(out: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not (out / "metrics.jsonl").exists() or not (out / "metrics.jsonl").read_text():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_ctrl_c_ends_cleanly_and_can_be_resumed(
+    command: Callable[..., subprocess.Popen[str]], undisturbed: Path, tmp_path: Path
+) -> None:
+    process = command()
+    wait_for_pair(tmp_path / "out", process)
+    os.killpg(process.pid, signal.SIGINT)  # in a terminal it reaches the whole group, the renderer's process too
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "error: interrupted; run the same command with --resume to go on\n"
+    resumed = command("--resume")
+    _, said = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, said
+    check_same(undisturbed, tmp_path / "out")
+
+
+def test_a_farm_that_stops_a_task_gets_the_same_clean_end(
+    command: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = command()
+    wait_for_pair(tmp_path / "out", process)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "error: interrupted; run the same command with --resume to go on\n"

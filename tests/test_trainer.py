@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rendernoise.losses import LOSSES
+from rendernoise.model import DenoisingModel, ModelSpec
+from rendernoise.sources.batching import Batch
+from rendernoise.trainer import Trainer, TrainerOptions
+
+CPU = torch.device("cpu")
+SPEC = ModelSpec.default("unet_log", ("radiance", "albedo"))
+
+
+def batch(seed: int, size: int = 32) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    planes = torch.rand(2, 6, size, size, generator=generator)
+    target = torch.rand(2, 3, size, size, generator=generator)
+    return Batch(planes, torch.full((2, 1, 1, 1), 1.5), target, torch.ones(2, 1, size, size))
+
+
+def trainer(options: TrainerOptions | None = None, seed: int = 0) -> Trainer:
+    torch.manual_seed(seed)
+    return Trainer(DenoisingModel(SPEC), LOSSES["hdr"], options or TrainerOptions(), CPU)
+
+
+def tensors_of(one: Trainer) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in one.state_dict()[0].items()}
+
+
+def check_equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == two.keys()
+    assert all(torch.equal(t, two[k]) for k, t in one.items())
+
+
+def test_training_lowers_the_loss() -> None:
+    made = trainer(TrainerOptions(warmup_steps=5))
+    losses = [made.step(batch(0)).loss for _ in range(25)]
+    assert all(value is not None for value in losses)
+    assert losses[-1] < 0.75 * losses[0]  # pyright: ignore[reportOptionalOperand]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30])
+def test_a_batch_that_is_not_finite_is_skipped_and_counted(bad: float) -> None:
+    made = trainer()
+    made.step(batch(0))
+    before = tensors_of(made)
+    broken = batch(1)
+    broken.target[0, 0, 3, 3] = bad
+    report = made.step(broken)
+    assert (report.loss, report.step, made.skipped, made.step_count) == (None, 2, 1, 2)
+    check_equal(tensors_of(made), before)
+    assert made.step(batch(2)).loss is not None
+    assert all(bool(torch.isfinite(t).all()) for t in tensors_of(made).values())
+
+
+def test_lost_samples_in_the_input_do_no_harm() -> None:
+    made = trainer()
+    broken = batch(1)
+    broken.planes[0, :, 2, 2], broken.planes[1, 0, 5, 5] = float("nan"), float("inf")
+    assert made.step(broken).loss is not None
+    assert made.skipped == 0
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.99])
+def test_a_resumed_trainer_goes_on_bit_for_bit(ema: float) -> None:
+    whole = trainer(TrainerOptions(ema=ema))
+    for seed in range(6):
+        whole.step(batch(seed), seed / 10)
+    first = trainer(TrainerOptions(ema=ema))
+    for seed in range(3):
+        first.step(batch(seed), seed / 10)
+    tensors, state = first.state_dict()
+    saved = {k: v.clone().contiguous() for k, v in tensors.items()}  # as a file keeps them: in plain memory order
+    second = trainer(TrainerOptions(ema=ema), seed=99)
+    second.load_state_dict(saved, dict(state))
+    for seed in range(3, 6):
+        second.step(batch(seed), seed / 10)
+    check_equal(tensors_of(second), tensors_of(whole))
+    assert second.state_dict()[1] == whole.state_dict()[1]
+
+
+def test_a_resumed_trainer_without_its_moments_would_not() -> None:
+    whole = trainer()
+    for seed in range(4):
+        whole.step(batch(seed))
+    first = trainer()
+    first.step(batch(0))
+    tensors, state = first.state_dict()
+    second = trainer()
+    second.load_state_dict({k: v.clone() for k, v in tensors.items() if not k.startswith("adam.")}, state)
+    for seed in range(1, 4):
+        second.step(batch(seed))
+    assert not all(torch.equal(t, whole.state_dict()[0][k]) for k, t in second.state_dict()[0].items())
+
+
+def test_averaged_weights_are_a_mean_of_the_past() -> None:
+    made = trainer(TrainerOptions(ema=0.9))
+    name = "network.output.weight"
+    average = made.state_dict()[0][f"average.{name}"].clone()
+    for step in range(1, 16):
+        made.step(batch(step))
+        decay = min(0.9, step / (step + 9))
+        average = decay * average + (1 - decay) * made.state_dict()[0][f"model.{name}"]
+    state = made.state_dict()[0]
+    assert torch.allclose(state[f"average.{name}"], average, atol=1e-6)
+    assert not torch.equal(state[f"average.{name}"], state[f"model.{name}"])
+
+
+def test_averaged_weights_are_swapped_in_and_back_even_after_an_error() -> None:
+    made = trainer()
+    made.step(batch(0))
+    made.step(batch(1))
+    before = tensors_of(made)
+    weight = made.model.network.output.weight  # pyright: ignore[reportAttributeAccessIssue]
+    with made.averaged():
+        assert torch.equal(weight, before["average.network.output.weight"])
+    check_equal(tensors_of(made), before)
+    with pytest.raises(ZeroDivisionError), made.averaged():
+        raise ZeroDivisionError
+    check_equal(tensors_of(made), before)
+
+
+def test_without_an_average_the_weights_serve_themselves() -> None:
+    made = trainer(TrainerOptions(ema=0.0))
+    made.step(batch(0))
+    before = tensors_of(made)
+    assert not [k for k in before if k.startswith("average.")]
+    with made.averaged():
+        check_equal(tensors_of(made), before)
+
+
+def test_the_learning_rate_rises_stays_and_falls() -> None:
+    made = trainer(TrainerOptions(learning_rate=1e-3, warmup_steps=4, tail=0.4))
+    assert [made.step(batch(0)).learning_rate for _ in range(5)] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3])
+    assert made.rate(0.6) == pytest.approx(1e-3)
+    assert made.rate(0.8) == pytest.approx(0.5e-3)
+    assert made.rate(1.0) == made.rate(1.5) == pytest.approx(0)
+    falling = [made.rate(p) for p in np.linspace(0.6, 1, 20)]
+    assert all(a > b for a, b in itertools.pairwise(falling))
+    constant = trainer(TrainerOptions(warmup_steps=0, tail=0.0))
+    assert constant.rate(0) == constant.rate(0.99) == constant.rate(1.0) == 1e-3
+
+
+def test_gradients_are_clipped_and_targets_are_not() -> None:
+    norms: dict[float, float] = {}
+
+    class Watched(torch.optim.Adam):
+        def step(self, *arguments: Any, **keywords: Any) -> Any:
+            parameters = [p for group in self.param_groups for p in group["params"]]
+            norms[limit] = math.sqrt(sum(float(p.grad.square().sum()) for p in parameters))
+            return super().step(*arguments, **keywords)
+
+    bright = batch(0)
+    bright.target *= 1e4
+    for limit in (0.0, 0.5):
+        made = trainer(TrainerOptions(clip_norm=limit))
+        made._adam = Watched(made.model.parameters(), lr=1e-3)
+        made.step(bright)
+    assert norms[0.5] == pytest.approx(0.5, rel=1e-3)
+    assert norms[0.0] > 1e3
