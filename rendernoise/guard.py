@@ -40,10 +40,10 @@ def estimate_error(pair: FramePair, from_a: Plane, from_b: Plane, mask: np.ndarr
     """The relMSE of denoised halves against the unknown truth R.
 
     As f(A) does not depend on the noise of B, E(f(A) − B)² = (f(A) − R)² + Var B, and E(A − B)²/2 is the mean of both
-    variances. So ½[(f(A) − B)² + (f(B) − A)²] − ½(A − B)² estimates the mean squared error of the two directions without
-    bias, which the error of their average cannot exceed (Jensen). It is divided by the denoised mean squared + 0.01,
-    which shares its noise: a filter that lets fireflies through looks better than it is (by 2 % with a 5×5 blur on gamma
-    noise, by 30 % on fireflies).
+    variances. So ½[(f(A) − B)² + (f(B) − A)²] − ½(A − B)² estimates the mean squared error of the two directions
+    without bias, which the error of their average cannot exceed (Jensen). It is divided by the denoised mean squared
+    + 0.01, which shares its noise: a filter that lets fireflies through looks better than it is (a 5×5 blur by 2 % on
+    gamma noise, by 30 % on fireflies).
 
     Args:
         pair: Both halves, whole; B must not have been a target of the weights on the pixels that count.
