@@ -22,6 +22,7 @@ import numpy as np
 from rendernoise.errors import InputError, RendernoiseError, SceneError
 from rendernoise.frame import Frame, Plane
 from rendernoise.render.camera import Camera, View
+from rendernoise.render.scene_nodes import children, fingerprint_of, keep_only, put_plain, subtree, unwrap_aov
 from rendernoise.seeds import jit_seed, scalar_seed
 
 VARIANTS = ("cuda_ad_rgb", "llvm_ad_rgb", "scalar_rgb")
@@ -238,14 +239,14 @@ class MitsubaRenderer:
         self._resolve_from(path.parent.resolve())
         config = parser.ParserConfig(self.options.variant)
         config.parallel = False
-        fingerprint = _fingerprint(self._mi, parser.parse_file(config, str(path)), path.parent)
+        fingerprint = fingerprint_of(self._mi, parser.parse_file(config, str(path)), path.parent)
         state = parser.parse_file(config, str(path))
         parser.transform_upgrade(config, state)
         parser.transform_resolve_references(config, state)
         sensor_index, notes = self._force(state, camera, path)
-        film_and_sampler_only = len(_subtree(self._mi, state, sensor_index)) <= 4
+        film_and_sampler_only = len(subtree(self._mi, state, sensor_index)) <= 4
         if self._loaded and self._loaded.fingerprint == fingerprint and film_and_sampler_only:
-            _keep_only(self._mi, state, sensor_index)
+            keep_only(self._mi, state, sensor_index)
             config.merge_meshes = False
             parser.transform_all(config, state)
             self.notes = notes
@@ -273,23 +274,23 @@ class MitsubaRenderer:
         if not sensors:
             raise SceneError(f"{path} has no sensor", "Add one (perspective or thinlens)")
         notes: list[str] = []
-        _unwrap_aov(mi, state, notes)
+        unwrap_aov(mi, state, notes)
         sensor_index = sensors[0]
-        children = {state.nodes[i].type: i for i in _children(mi, state, sensor_index)}
-        sampler = _replace(mi, state, sensor_index, children.get(kinds.Sampler), kinds.Sampler, "independent")
+        of_sensor = {state.nodes[i].type: i for i in children(mi, state, sensor_index)}
+        sampler = put_plain(mi, state, sensor_index, of_sensor.get(kinds.Sampler), kinds.Sampler, "independent")
         if sampler not in ("", "independent"):
             notes.append(f"sampler {sampler} replaced by independent: its points repeat between seeds")
-        if kinds.Film not in children:
-            _replace(mi, state, sensor_index, None, kinds.Film, "hdrfilm")
-            children = {state.nodes[i].type: i for i in _children(mi, state, sensor_index)}
-        film_index = children[kinds.Film]
+        if kinds.Film not in of_sensor:
+            put_plain(mi, state, sensor_index, None, kinds.Film, "hdrfilm")
+            of_sensor = {state.nodes[i].type: i for i in children(mi, state, sensor_index)}
+        film_index = of_sensor[kinds.Film]
         film = state.nodes[film_index].props
         if film.plugin_name() != "hdrfilm":
             notes.append(f"film {film.plugin_name()} replaced by hdrfilm")
             film.set_plugin_name("hdrfilm")
         film["pixel_format"] = "rgb"
-        filters = [i for i in _children(mi, state, film_index) if state.nodes[i].type == kinds.ReconstructionFilter]
-        old = _replace(mi, state, film_index, filters[0] if filters else None, kinds.ReconstructionFilter, "box")
+        filters = [i for i in children(mi, state, film_index) if state.nodes[i].type == kinds.ReconstructionFilter]
+        old = put_plain(mi, state, film_index, filters[0] if filters else None, kinds.ReconstructionFilter, "box")
         if old != "box":
             notes.append(f"filter {old or 'gaussian (the default)'} replaced by box: others correlate neighbours")
         if self.options.resolution:
@@ -308,79 +309,6 @@ class MitsubaRenderer:
 
 def _scene_of(made: Any) -> Any:
     return made[0] if isinstance(made, list) else made
-
-
-def _children(mi: Any, state: Any, index: int) -> list[int]:
-    return [child for _, child in _references(mi, state, index)]
-
-
-def _references(mi: Any, state: Any, index: int) -> list[tuple[str, int]]:
-    """The named child nodes of a node; other properties stay unread, as Mitsuba rejects those that nobody reads."""
-    props = state.nodes[index].props
-    wanted = mi.Properties.Type.ResolvedReference
-    return [(name, props[name].index()) for name in list(props.keys()) if props.type(name) == wanted]
-
-
-def _subtree(mi: Any, state: Any, index: int) -> list[int]:
-    found = [index]
-    for child in _children(mi, state, index):
-        found += _subtree(mi, state, child)
-    return found
-
-
-def _replace(mi: Any, state: Any, parent: int, child: int | None, kind: Any, plugin: str) -> str:
-    """Put a plain ``plugin`` where ``child`` of ``parent`` stood; returns the old plugin's name."""
-    old = state.nodes[child].props.plugin_name() if child is not None else ""
-    if old == plugin:
-        return old
-    node = mi.parser.SceneNode()
-    node.type = kind
-    node.props.set_plugin_name(plugin)
-    if child is None:
-        state.nodes.append(node)
-        state.nodes[parent].props[f"_rendernoise_{plugin}"] = mi.Properties.ResolvedReference(len(state.nodes) - 1)
-    else:
-        node.file_index, node.offset = state.nodes[child].file_index, state.nodes[child].offset
-        state.nodes[child] = node
-    return old
-
-
-def _unwrap_aov(mi: Any, state: Any, notes: list[str]) -> None:
-    """Let the root use the integrator inside an ``aov`` integrator: its channels are rendered anyway."""
-    for name, child in _references(mi, state, 0):
-        node = state.nodes[child]
-        if node.type == mi.ObjectType.Integrator and node.props.plugin_name() == "aov":
-            inner = _children(mi, state, child)
-            if not inner:
-                raise SceneError("the scene's aov integrator renders no radiance", "Put a path integrator inside it")
-            state.nodes[0].props[name] = mi.Properties.ResolvedReference(inner[0])
-            notes.append("the scene's aov integrator gave way to the integrator inside it")
-
-
-def _keep_only(mi: Any, state: Any, index: int) -> None:
-    """Drop every child of the root but one."""
-    for name, child in _references(mi, state, 0):
-        if child != index:
-            del state.nodes[0].props[name]
-
-
-def _fingerprint(mi: Any, state: Any, folder: Path) -> int:
-    """A hash of everything in a parsed scene but its sensors, and of the files that it names.
-
-    It reads every property, which Mitsuba takes for use; so it wants a parsed scene of its own.
-    """
-    parts: list[str] = [str(folder.resolve())]
-    kinds = mi.ObjectType
-    of_sensors = {kinds.Sensor, kinds.Sampler, kinds.Film, kinds.ReconstructionFilter}
-    for node in state.nodes:
-        if node.type in of_sensors:
-            continue
-        parts.append(f"{node.type} {node.props}")
-        if "filename" in node.props:
-            file = folder / str(node.props["filename"])
-            stat = file.stat() if file.exists() else None
-            parts.append(f"{stat.st_size} {stat.st_mtime_ns}" if stat else "absent")
-    return hash("\n".join(parts))
 
 
 def _plane(image: np.ndarray) -> Plane:
