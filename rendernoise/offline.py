@@ -18,7 +18,7 @@ from rendernoise.job import Emit, TrainingJob, starting_weights
 from rendernoise.losses import Loss, get_loss
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.networks import DEFAULT_NETWORK
-from rendernoise.recipes import steps_that_pixels_bear
+from rendernoise.recipes import steps_that_pixels_bear, wants_symmetries
 from rendernoise.run import RunDirectory
 from rendernoise.sources.batching import CropBatcher, CropPlan, held_out
 from rendernoise.sources.exr_pairs import SECOND_INPUT, ExrPairs, same_picture
@@ -152,13 +152,15 @@ class _Job(TrainingJob):
         if same and self.config.target == "noisy":
             text = f"both halves are the same picture in {len(same)} pair(s), such as {same[0]}: same seed?"
             self.emit({"event": "note", "text": text})
-        self._warn_of_many_steps()
+        self._mind_many_steps()
         text = f"training on {total} pairs of {', '.join(self.trainer.model.spec.planes)}, target {self.config.target}"
         self.emit({"event": "note", "text": text})
 
-    def _warn_of_many_steps(self) -> None:
+    def _mind_many_steps(self) -> None:
+        """Turn crops where pixels come up often; say so where they come up so often that noise is learned by heart."""
         sizes = [self.store.size(number) for number in self.store.frames]
         bearable = sum(steps_that_pixels_bear(height * width, self.batcher.plan) for height, width in sizes)
+        self.batcher.augment = wants_symmetries(self.config.steps, bearable)
         if self.config.target == "noisy" and self.config.steps > bearable:
             text = (
                 f"{self.config.steps} steps on {len(sizes)} pair(s) learn their noise by heart after about {bearable}"

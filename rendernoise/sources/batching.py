@@ -68,7 +68,7 @@ class CropPlan:
         both_ways: Whether B → A is drawn as often as A → B.
         replay: Share of crops from any frame seen so far; the rest come from the newest.
         hold_out: Whether the tiles of :func:`held_out` are kept from the targets.
-        augment: Whether crops are flipped and turned at random.
+        augment: Whether crops may be flipped and turned at random (see ``CropBatcher.augment``).
     """
 
     crop_px: int = 128
@@ -92,6 +92,8 @@ class CropBatcher:
     def __init__(self, store: PairStore, model: DenoisingModel, plan: CropPlan, seed: int) -> None:
         self.store, self.model, self.plan = store, model, plan
         self.all_frames = False
+        #: More to learn from where pixels come up often, more to learn where they do not; ``online`` decides.
+        self.augment = True
         self._rng = np.random.default_rng([seed, 0xC209])
         self._exposures: dict[tuple[int, int, bool], float] = {}
 
@@ -107,7 +109,7 @@ class CropBatcher:
         height = min(plan.crop_px, *(h for h, _ in sizes))
         width = min(plan.crop_px, *(w for _, w in sizes))
         crops = [self._crop(n, s, height, width) for n, s in zip(numbers, sizes, strict=True)]
-        if not plan.augment:
+        if not (plan.augment and self.augment):
             return _stack(crops)
         # Only square crops may swap their axes and still stack.
         symmetries = SYMMETRIES if height == width else SYMMETRIES // 2
@@ -136,12 +138,12 @@ class CropBatcher:
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the draws, as JSON values."""
-        return {"rng": self._rng.bit_generator.state, "all_frames": self.all_frames}
+        return {"rng": self._rng.bit_generator.state, "all_frames": self.all_frames, "augment": self.augment}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on drawing where ``state`` was taken."""
         self._rng.bit_generator.state = state["rng"]
-        self.all_frames = state["all_frames"]
+        self.all_frames, self.augment = state["all_frames"], state["augment"]
 
 
 def batch_of(pair: FramePair, weight: Plane, exposure: float, model: DenoisingModel) -> Batch:
