@@ -29,14 +29,13 @@ from rendernoise.job import Emit, TrainingJob, starting_weights
 from rendernoise.losses import get_loss
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.recipes import (
-    AUGMENT_VISITS,
-    MAX_VISITS,
     MIN_STEPS,
     RECIPES,
     Recipe,
     share_cores,
     steps_that_pixels_bear,
     steps_to_fill,
+    wants_symmetries,
 )
 from rendernoise.render.process import RendererProcess, start_mitsuba
 from rendernoise.render.shot import Shot, find_shot
@@ -281,8 +280,7 @@ class _Job(TrainingJob):
         if self.steps_per_pair is None:
             fill = steps_to_fill(pixels, self.config.spp, self.device)
             self.steps_per_pair = min(fill, self.most_steps // len(self.pairs))
-        visits = MAX_VISITS * self._total_steps() / self.most_steps
-        self.batcher.augment = visits > AUGMENT_VISITS or bool(self.config.time)
+        self.batcher.augment = wants_symmetries(self._total_steps(), self.most_steps)
         return self.steps_per_pair
 
     def _total_steps(self) -> int:

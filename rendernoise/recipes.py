@@ -74,6 +74,11 @@ def steps_that_pixels_bear(pixels: int, crops: CropPlan) -> int:
     return max(4, MAX_VISITS * (2 if crops.both_ways else 1) * pixels // visited)
 
 
+def wants_symmetries(steps: int, bearable: int) -> bool:
+    """Whether so many steps visit pixels more than :data:`AUGMENT_VISITS` times, of ``bearable`` ones in all."""
+    return MAX_VISITS * steps > AUGMENT_VISITS * bearable
+
+
 def share_cores(device: torch.device, variant: str) -> tuple[int, int]:
     """Threads for the renderer and for the trainer while both work: on one machine's cores, half each."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
