@@ -13,8 +13,8 @@ from measure_common import ROOM, mean_scores, run, scores, table
 
 from rendernoise.io.exr import read_frame
 
-TRAIN_FRAMES = "1-46x3"
-TEST_FRAMES = "5-45x10"
+TRAIN_FRAMES = "1-45x4"
+TEST_FRAMES = "3-35x8"
 SPP, REFERENCE_SPP, STEPS = 64, 1024, 1000
 
 
