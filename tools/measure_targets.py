@@ -15,7 +15,7 @@ from rendernoise.io.exr import read_frame
 
 TRAIN_FRAMES = "1-45x4"
 TEST_FRAMES = "3-35x8"
-SPP, REFERENCE_SPP, STEPS = 64, 1024, 1000
+SPP, REFERENCE_SPP, STEPS = 64, 512, 1000
 
 
 def targets(shared: Path, out: Path) -> tuple[list[dict[str, Any]], str]:

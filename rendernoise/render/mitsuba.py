@@ -239,6 +239,9 @@ class MitsubaRenderer:
         self._resolve_from(path.parent.resolve())
         config = parser.ParserConfig(self.options.variant)
         config.parallel = False
+        # Merged meshes come in another order in every process (of their addresses), and with them the lights that a
+        # random number picks: the same seed would not give the same image again.
+        config.merge_meshes = False
         fingerprint = fingerprint_of(self._mi, parser.parse_file(config, str(path)), path.parent)
         state = parser.parse_file(config, str(path))
         parser.transform_upgrade(config, state)
@@ -247,7 +250,6 @@ class MitsubaRenderer:
         film_and_sampler_only = len(subtree(self._mi, state, sensor_index)) <= 4
         if self._loaded and self._loaded.fingerprint == fingerprint and film_and_sampler_only:
             keep_only(self._mi, state, sensor_index)
-            config.merge_meshes = False
             parser.transform_all(config, state)
             self.notes = notes
             return self._loaded.scene, _scene_of(parser.instantiate(config, state)).sensors()[0]
