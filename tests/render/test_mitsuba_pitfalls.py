@@ -37,7 +37,8 @@ def test_a_seed_gives_the_same_pixels_in_every_process(variant: str, tmp_path: P
     if not probe_variant(variant).works:
         pytest.skip(f"{variant} does not render here")
     lights = "".join(
-        f"""<shape type="cube"><transform name="to_world"><scale value="0.3"/><translate x="{x - 3}" y="{y}"/></transform>
+        f"""<shape type="cube">
+        <transform name="to_world"><scale value="0.3"/><translate x="{x - 3}" y="{y}"/></transform>
         <bsdf type="diffuse"><rgb name="reflectance" value="{0.1 + 0.1 * x}, 0.5, 0.5"/></bsdf>
         <emitter type="area"><rgb name="radiance" value="{1 + x}, {1 + y * y}, 2"/></emitter></shape>"""
         for x in range(7)
