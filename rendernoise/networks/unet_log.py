@@ -12,17 +12,24 @@ from rendernoise.networks.unet import UNet
 
 #: expm1 of 20 is 4.9e8: beyond any exposed radiance, far below float32's end.
 MAX_LOG = 20.0
+#: About the mean of exposed log radiance and of albedo.
+CENTER = 0.5
 
 
 class UNetLog(UNet):
     """The body of :class:`UNet` on log1p(radiance), with f = expm1(softplus(z)) > 0.
 
     The loss still compares linear radiance, so the minimiser stays the mean; only the steps towards it are better
-    scaled, because a step in z changes bright and dark pixels by the same ratio.
+    scaled, because a step in z changes bright and dark pixels by the same ratio. Inputs are centred: where the camera
+    sees nothing all planes are 0, and through zeros only biases could learn that f is 0 there.
     """
 
     transfer: ClassVar[str] = "log1p"
     exposure: ClassVar[str] = "auto"
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """``[N, in_channels, H, W]`` to positive ``[N, out_channels, H, W]``."""
+        return super().forward(planes - CENTER)
 
     def head(self, z: Tensor) -> Tensor:
         """Positive radiance."""
