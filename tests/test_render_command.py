@@ -217,7 +217,12 @@ def test_a_killed_run_goes_on_to_the_same_pixels(tmp_path, variant, kind, how, c
     passes, pattern, out = 20, shot(tmp_path, 2), tmp_path / "out"
     command = [pattern, kind, "--passes", passes, "--spp", 32, "--variant", variant, "--json", "--out", out]
     killed = subprocess.Popen(
-        [sys.executable, "-c", _EAGER, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        # Started from a background job, it would inherit that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        args=[sys.executable, "-c", _EAGER, *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert killed.stdout is not None
     for line in killed.stdout:

@@ -143,7 +143,9 @@ def command(scenes: list[Path], tmp_path: Path) -> Iterator[Callable[..., subpro
         arguments = [sys.executable, "-m", "rendernoise", *options(scenes, tmp_path / "out"), *more]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         process = subprocess.Popen(
-            arguments,
+            # Started from a background job, it would inherit that Ctrl-C is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            args=arguments,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
