@@ -121,14 +121,15 @@ def _t95(degrees: int) -> float:
 def error_map(pair: FramePair, from_a: Plane, from_b: Plane, radius_px: int = 16) -> Plane:
     """The same estimate for every pixel, ``[1, H, W]``: averaged over a window, as one pixel's is mostly noise.
 
-    Negative estimates become 0 and the others are scaled so that the frame's mean stays what it was.
+    Negative estimates become 0 and the others are scaled so that the frame's mean stays what it was; where that mean
+    is itself negative they stay as they are, since too much is a better guess than none.
     """
     error, _, counted = _per_pixel(pair, from_a, from_b)
     total = _window_sums(np.where(counted, error, 0.0), radius_px)
     count = _window_sums(counted.astype(np.float64), radius_px)
     smooth = total / np.maximum(count, 1)
     positive = np.maximum(smooth, 0)
-    scale = max(smooth.mean(), 0) / positive.mean() if positive.any() else 0.0
+    scale = smooth.mean() / positive.mean() if smooth.mean() > 0 else 1.0
     return (scale * positive).astype(np.float32)[None]
 
 
