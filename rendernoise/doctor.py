@@ -212,8 +212,9 @@ def _gpu() -> Iterator[Check]:
 
 
 def _processor() -> Iterator[Check]:
-    total = os.cpu_count() or 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else total
+    from rendernoise.render.probe import usable_cores
+
+    total, cores = os.cpu_count() or 1, usable_cores()
     yield Check("cores", True, f"{cores}" if cores == total else f"{cores} of {total}")
     torch = import_module("torch")
     from rendernoise.trainer import pays_bf16

@@ -5,12 +5,12 @@ Nothing here asks the clock: a run's pixels must not depend on how busy its mach
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import torch
 
 from rendernoise.networks import DEFAULT_NETWORK
+from rendernoise.render.probe import usable_cores
 from rendernoise.sources.batching import CropPlan
 from rendernoise.trainer import TrainerOptions
 
@@ -81,7 +81,7 @@ def wants_symmetries(steps: int, bearable: int) -> bool:
 
 def share_cores(device: torch.device, variant: str) -> tuple[int, int]:
     """Threads for the renderer and for the trainer while both work: on one machine's cores, half each."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     if device.type == "cuda" or variant.startswith("cuda"):
         return max(1, cores - 1), cores
     return max(1, cores // 2), max(1, cores - cores // 2)

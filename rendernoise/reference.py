@@ -7,7 +7,6 @@ for, so several machines can share a shot and its folder.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Any
 from rendernoise.config import RenderConfig, parse_resolution
 from rendernoise.errors import OutputError, RendererDied, RendernoiseError
 from rendernoise.io.renders import making_fact, write_half
+from rendernoise.render.probe import usable_cores
 from rendernoise.render.process import Rendered, RendererProcess, Request, start_mitsuba
 from rendernoise.render.shot import Shot, find_shot
 from rendernoise.seeds import Stream
@@ -225,7 +225,7 @@ class _Job:
         if self.start_renderer is not None:
             self.folder.set_variant("")
             return self.start_renderer()
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = usable_cores()
         options = {"resolution": parse_resolution(self.config.resolution), "threads": cores, "frames": self.span}
         process, variant = start_mitsuba(self.folder.variant, options, self._tell_once)
         self.folder.set_variant(variant)

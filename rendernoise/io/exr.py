@@ -6,7 +6,6 @@ This is the only module that imports OpenEXR, and it does so when a file is firs
 from __future__ import annotations
 
 import io
-import mmap
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from rendernoise.errors import ImageError, InputError
 from rendernoise.frame import Frame
 from rendernoise.io.atomic import atomic_path
-from rendernoise.io.exr_header import PartHeader, inspect
+from rendernoise.io.exr_header import PartHeader, inspect, map_file
 from rendernoise.io.exr_image import (
     Exr,
     NoRadianceError,
@@ -61,12 +60,7 @@ def read(path: Path) -> Exr:
         ImageError: The file is missing, no EXR, truncated, damaged, deep, subsampled, or has no channels.
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            # An empty file cannot be mapped.
-            data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if file.seek(0, 2) else b""
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", "Check the path") from error
+    data = map_file(path)
     headers = inspect(data, path)
     try:
         with _quiet_prints():

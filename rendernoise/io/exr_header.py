@@ -7,10 +7,12 @@ header and the chunk offset tables alone (openexr.com, "OpenEXR File Layout").
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rendernoise.errors import ImageError
 
@@ -24,6 +26,20 @@ _MAX_TILE_PX = 2**22  # unless the picture itself is larger
 _AGAIN = "Copy or render it again"
 
 Buffer = bytes  # or an mmap, which offers the same slices and find()
+
+
+def map_file(path: Path) -> Any:
+    """The bytes of a file, read where they are looked at.
+
+    Raises:
+        ImageError: The file is missing or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            # An empty file cannot be mapped.
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if file.seek(0, 2) else b""
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", "Check the path") from error
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rendernoise.errors import ImageError
-from rendernoise.io.exr_header import PartHeader, inspect
+from rendernoise.io.exr_header import PartHeader, inspect, map_file
 from rendernoise.io.exr_image import Exr, NoRadianceError, Part, Window, resolve_roles
 
 
@@ -22,12 +21,7 @@ def look(path: Path) -> Exr:
         ImageError: The file is missing, no EXR, truncated, deep, subsampled, or has no channels.
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            # An empty file cannot be mapped.
-            data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if file.seek(0, 2) else b""
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", "Check the path") from error
+    data = map_file(path)
     return Exr(tuple(_part(data, header) for header in inspect(data, path)))
 
 

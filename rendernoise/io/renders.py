@@ -6,16 +6,14 @@ Each can carry how it was made, so that a later command knows whether it may go 
 from __future__ import annotations
 
 import json
-import mmap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rendernoise._version import __version__
-from rendernoise.errors import ImageError
 from rendernoise.frame import Frame
 from rendernoise.io.exr import write_layers
-from rendernoise.io.exr_header import inspect
+from rendernoise.io.exr_header import inspect, map_file
 from rendernoise.io.sequence import frame_path
 
 _MAKING = "rendernoise.making"
@@ -57,12 +55,7 @@ def read_making(path: Path) -> dict[str, Any] | None:
     Raises:
         ImageError: The file cannot be read, or is truncated or damaged.
     """
-    try:
-        with path.open("rb") as file:
-            # An empty file cannot be mapped.
-            data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if file.seek(0, 2) else b""
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", "Check the path") from error
+    data = map_file(path)
     kind, start, size = inspect(data, path)[0].attributes.get(_MAKING, ("", 0, 0))
     if kind != "string":
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +19,11 @@ dr.eval(dr.arange(mi.Float, 2) + 1)
 print(".".join(map(str, dr.detail.llvm_version())))
 print(next(line.split(None, 5)[5].strip() for line in open("/proc/self/maps") if "libLLVM" in line))
 """
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
