@@ -79,6 +79,15 @@ def _packages() -> Iterator[Check]:
         ("safetensors", "pip install safetensors"),
     ):
         yield _package(name, cure, lambda version, name=name: import_module(name) and None)
+    for name, package, extra in (("flip", "flip-evaluator", "bench"), ("oidn", "pyoidn", "oidn")):
+        yield _extra(name, package, extra)
+
+
+def _extra(name: str, package: str, extra: str) -> Check:
+    """A package that only ``bench`` uses, and leaves out with a line where it is absent."""
+    there = _installed(package.replace("-", "_"))
+    found = metadata.version(package) if there else "is not installed. bench leaves out what needs it"
+    return Check(name, there, found, f'pip install "rendernoise[{extra}]"')
 
 
 def _package(name: str, cure: str, check: Callable[[str], object] | None = None) -> Check:

@@ -73,6 +73,29 @@ def check_version(version: str) -> None:
         )
 
 
+def start_variant(variant: str) -> Any:
+    """The ``mitsuba`` module, with ``variant`` set for this process.
+
+    Raises:
+        InputError: Mitsuba is missing or of an unsupported version, or the variant does not start.
+    """
+    try:
+        import mitsuba
+    except ImportError as error:
+        raise InputError("Mitsuba is not installed", 'pip install "mitsuba>=3.7,<3.10"') from error
+    mi: Any = mitsuba
+    check_version(mi.__version__)
+    try:
+        mi.set_variant(variant)
+    except Exception as error:
+        raise InputError(
+            f"Mitsuba variant {variant} does not start here ({str(error).splitlines()[0]})",
+            "See rendernoise doctor, or use --variant scalar_rgb",
+        ) from error
+    mi.set_log_level(mi.LogLevel.Error)
+    return mi
+
+
 def scene_error(error: Exception, scene: Path) -> SceneError:
     """Mitsuba's exception as one line: file and line, what is wrong, the cure."""
     text = re.sub(r"\[[\w.]+\.cpp:\d+\] ", "", str(error))
@@ -118,20 +141,7 @@ class MitsubaRenderer:
 
     def __init__(self, options: SceneOptions | None = None) -> None:
         self.options = options or SceneOptions()
-        try:
-            import mitsuba
-        except ImportError as error:
-            raise InputError("Mitsuba is not installed", 'pip install "mitsuba>=3.7,<3.10"') from error
-        self._mi: Any = mitsuba
-        check_version(self._mi.__version__)
-        try:
-            self._mi.set_variant(self.options.variant)
-        except Exception as error:
-            raise InputError(
-                f"Mitsuba variant {self.options.variant} does not start here ({str(error).splitlines()[0]})",
-                "See rendernoise doctor, or use --variant scalar_rgb",
-            ) from error
-        self._mi.set_log_level(self._mi.LogLevel.Error)
+        self._mi = start_variant(self.options.variant)
         self._set_threads(self.options.threads)
         self._loaded: _LoadedScene | None = None
         self._search_paths = [str(entry) for entry in self._mi.file_resolver()]

@@ -1,0 +1,1 @@
+"""``rendernoise bench``: denoisers measured against references."""
