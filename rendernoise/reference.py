@@ -16,7 +16,7 @@ from rendernoise.config import RenderConfig, parse_resolution
 from rendernoise.errors import OutputError, RendererDied, RendernoiseError
 from rendernoise.io.renders import making_fact, write_half
 from rendernoise.render.probe import usable_cores
-from rendernoise.render.process import Rendered, RendererProcess, Request, start_mitsuba
+from rendernoise.render.process import Rendered, RenderQueue, Request, start_mitsuba
 from rendernoise.render.shot import Shot, find_shot
 from rendernoise.seeds import Stream
 from rendernoise.sources.passes import PassFolder, PassSums
@@ -37,7 +37,7 @@ def stream_of(half: str, frame: int, index: int, run_seed: int) -> Stream:
 def render_shot(
     config: RenderConfig,
     emit: Emit = lambda event: None,
-    start_renderer: Callable[[], RendererProcess] | None = None,
+    start_renderer: Callable[[], RenderQueue] | None = None,
 ) -> dict[str, Any]:
     """Run ``rendernoise render``; returns ``frames``, ``failed`` (a list of ``{frame, error}``) and times in s.
 
@@ -59,7 +59,7 @@ class _Job:
     """One run of ``render``: the frames that are still to come, and what became of the others."""
 
     def __init__(
-        self, config: RenderConfig, shot: Shot, emit: Emit, start_renderer: Callable[[], RendererProcess] | None
+        self, config: RenderConfig, shot: Shot, emit: Emit, start_renderer: Callable[[], RenderQueue] | None
     ) -> None:
         self.config, self.shot, self.emit = config, shot, emit
         self.halves = ("",) if config.reference else ("a", "b")
@@ -131,7 +131,7 @@ class _Job:
 
     def _render(self, todo: deque[PassSums]) -> None:
         """Render frame after frame; a frame that fails is noted, and the others go on."""
-        renderer: RendererProcess | None = None
+        renderer: RenderQueue | None = None
         # The first render of the run, and the first after a failure, is waited for before others are queued behind
         # it: what is queued behind a rejected scene is lost together with the process.
         careful, deaths = True, 0
@@ -221,7 +221,7 @@ class _Job:
         self.failed.append((sums.view.frame, error))
         self.emit({"event": "failed", "frame": sums.view.frame, "error": str(error)})
 
-    def _start(self) -> RendererProcess:
+    def _start(self) -> RenderQueue:
         if self.start_renderer is not None:
             self.folder.set_variant("")
             return self.start_renderer()

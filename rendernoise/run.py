@@ -19,7 +19,19 @@ from rendernoise.errors import OutputError, RunError
 from rendernoise.io.atomic import make_directory, write_bytes, write_text
 
 #: What runs write at the top of their directory; ``--overwrite`` removes these and nothing else.
-_OWN = ("denoised", "preview", "halves", ".work", "weights.safetensors", "config.json", "metrics.jsonl", "summary.json")
+_OWN = (
+    "denoised",
+    "preview",
+    "halves",
+    "images",
+    ".work",
+    "weights.safetensors",
+    "config.json",
+    "metrics.jsonl",
+    "summary.json",
+    "results.json",
+    "index.html",
+)
 #: Options that may differ between a run and its continuation, as no pixel depends on them.
 _FREE = frozenset({"out", "resume", "overwrite", "config", "json", "quiet", "debug"})
 
@@ -32,14 +44,17 @@ class RunDirectory:
         config: The run's options as JSON values; kept in ``config.json``.
         resume: Go on with the run that is there.
         overwrite: Remove the run that is there first.
+        result: The file that marks the run as complete.
 
     Raises:
         RunError: There is a run already and neither was asked for, or it has other options, or it is in use.
         InputError: The directory cannot be written.
     """
 
-    def __init__(self, path: Path, config: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, config: Mapping[str, Any], *, resume: bool, overwrite: bool, result: str = "summary.json"
+    ) -> None:
+        self.path, self._result = path, path / result
         self.work = path / ".work"
         self.config = json.loads(json.dumps(config, default=str))
         self._made = [folder for folder in (path, *path.absolute().parents) if not folder.exists()]
@@ -68,7 +83,7 @@ class RunDirectory:
             self._check_same(json.loads((path / "config.json").read_text()))
         if resume:
             self._remove_leftovers()
-        self.complete = resume and (path / "summary.json").exists()
+        self.complete = resume and self._result.exists()
         write_text(path / "config.json", json.dumps(self.config, indent=2) + "\n")
 
     def _take_lock(self) -> int:
@@ -161,14 +176,14 @@ class RunDirectory:
                 folder.rmdir()
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Write ``summary.json``, which marks the run as complete, and remove the working files."""
-        write_text(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+        """Write the result, which marks the run as complete, and remove the working files."""
+        write_text(self._result, json.dumps(summary, indent=2) + "\n")
         self.close()
         shutil.rmtree(self.work, ignore_errors=True)
 
     def summary(self) -> dict[str, Any]:
-        """What ``summary.json`` of a complete run says."""
-        return json.loads((self.path / "summary.json").read_text())
+        """What the result of a complete run says."""
+        return json.loads(self._result.read_text())
 
     def close(self) -> None:
         """Let the directory go; the run can be resumed."""

@@ -14,6 +14,7 @@ COMMANDS = {
     "render": "render pairs or references of a shot as EXR with features",
     "train": "train weights offline on rendered pairs",
     "denoise": "denoise EXR frames and sequences with trained weights",
+    "bench": "measure denoisers against references; results.json and a page",
     "doctor": "say what this machine can do, what is missing, and how to get it",
 }
 

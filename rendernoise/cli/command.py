@@ -112,7 +112,7 @@ def _from_toml(arguments: list[str], config: type[Any]) -> list[str]:
         elif isinstance(value, bool):
             flags.append(f"--{'' if value else 'no-'}{name.replace('_', '-')}")
         elif isinstance(value, list):
-            flags += [f"--{name.replace('_', '-')}", *(str(v) for v in value)]
+            flags += [part for v in value for part in (f"--{name.replace('_', '-')}", str(v))]
         else:
             flags += [f"--{name.replace('_', '-')}", str(value)]
     # Options that take several values would swallow positionals that follow, so those come first.

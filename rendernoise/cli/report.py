@@ -85,6 +85,8 @@ class Report:
             self._progress = Progress(*columns)
             self._progress.start()
             self._task = self._progress.add_task("", total=total or None)
+        if self._progress.tasks[0].total != (total or None):  # another phase, with a pace of its own
+            self._progress.reset(self._task, total=total or None)
         self._progress.update(self._task, completed=done, total=total or None, description=text)
 
     def error(self, text: str) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -118,6 +118,18 @@ def _answer(renderer: Any, request: Request, slot: int, memories: dict[int, Shar
     return _Reply(memory.name, tuple(places), dict(frame.metadata), render_s, notes)
 
 
+class RenderQueue(Protocol):
+    """Whatever renders requests in order, such as :class:`RendererProcess`."""
+
+    def map(self, requests: Iterable[Request]) -> Iterator[Rendered]:
+        """Render all requests in order."""
+        ...
+
+    def close(self) -> None:
+        """Free what the renderer holds."""
+        ...
+
+
 class RendererProcess:
     """Renders requests in another process, in order, a few ahead of whoever asks.
 
@@ -140,7 +152,7 @@ class RendererProcess:
         self._log = Path(path)
         context = mp.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        with _main_module_hidden():
+        with main_module_hidden():
             self._process = context.Process(target=_serve, args=(theirs, spec, path), daemon=True)
             self._process.start()
         theirs.close()
@@ -262,7 +274,7 @@ class RendererProcess:
 
 
 @contextlib.contextmanager
-def _main_module_hidden() -> Iterator[None]:
+def main_module_hidden() -> Iterator[None]:
     """Keep spawn from importing the caller's main script again: the renderer needs nothing of it."""
     main = sys.modules["__main__"]
     saved = {name: getattr(main, name, None) for name in ("__file__", "__spec__")}
