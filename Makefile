@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHARED ?= ../shared
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check bench bench-full measure clean
 
 setup: .venv/.ready
 
@@ -30,9 +30,19 @@ check: setup
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-# Prints every figure of README.md and docs/denoiser.md anew; hours of work belong to `tools/measure.py --help`.
+# The standing benchmark: every method on our scenes (and on those in SHARED), under 20 minutes on 2 cores; goes on where it
+# was interrupted. Writes out/bench/index.html and docs/benchmarks.md.
 bench: setup
+	$(BIN)/python tools/benchmark.py --shared $(SHARED)
+
+# The same with `online` at every sample count: about an hour.
+bench-full: setup
+	$(BIN)/python tools/benchmark.py --full --shared $(SHARED)
+
+# The other figures of docs/denoiser.md: losses, targets, overhead, memory; and speed.
+measure: setup
 	$(BIN)/python tools/measure.py all --shared $(SHARED) --out out/measure
+	$(BIN)/python tools/speed.py --out out/speed
 
 clean:
 	rm -rf .venv out build dist *.egg-info

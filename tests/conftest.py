@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does; before torch is loaded
+
 from rendernoise.config import OnlineConfig
 from rendernoise.frame import Frame, FramePair
 from rendernoise.render.process import RendererProcess, RendererSpec

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 import measure_losses
 import measure_online
 import measure_targets
+
+from rendernoise.bench.machine import machine, versions
 
 EXPERIMENTS = {
     "scenes": measure_online.scenes,
@@ -27,26 +26,6 @@ EXPERIMENTS = {
     "targets": measure_targets.targets,
     "losses": measure_losses.losses,
 }
-
-
-def machine() -> dict[str, Any]:
-    import mitsuba
-    import torch
-
-    from rendernoise import __version__
-
-    model = next(
-        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
-        platform.processor(),
-    )
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "mitsuba": mitsuba.__version__,
-        "rendernoise": __version__,
-    }
 
 
 def main() -> None:
@@ -58,7 +37,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for name in EXPERIMENTS if options.experiment == "all" else [options.experiment]:
         rows, text = EXPERIMENTS[name](options.shared, options.out / name)
-        record = {"command": shlex.join(sys.argv), "machine": machine(), "rows": rows}
+        record = {"command": shlex.join(sys.argv), "machine": machine(), "versions": versions(), "rows": rows}
         (options.out / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
         print(f"\n## {name}\n\n{text}\n", flush=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -46,6 +47,9 @@ def main(argv: list[str] | None = None) -> None:
     if arguments[0] not in COMMANDS:
         print(f"error: there is no command {arguments[0]!r}. Use one of {', '.join(COMMANDS)}", file=sys.stderr)
         raise SystemExit(2)
+    # torch's threads wait for each other in a loop, by default for so long that on a machine with other work a training
+    # step takes 1.6 s instead of 0.06 s; with this it takes 0.2 s there, and 0.065 s on an idle machine.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from rendernoise.cli.command import execute
 
     command: Any = import_module(f"rendernoise.cli.{arguments[0]}")

@@ -81,7 +81,7 @@ function drawTable() {
   const where = state.scope === 'all' && scenes.length > 1 ? 'Means over scenes of the means over their frames' : 'Means over frames';
   byId('legend').replaceChildren(...[
     `${where}${list(results.seeds).length > 1 ? ', ± the standard deviation of the seeds’ means' : ''}. ★ best of its column. `,
-    any((c) => c.noise) && '≈ reference noise: the error is within 3 times the reference’s own noise, so it is not ranked. ',
+    any((c) => c.noise) && '≈ noise: the error is within 3 times the reference’s own noise, so it is not ranked. ',
     any((c) => c.partial) && '◐ lacks frames that other methods have, so it is not ranked. ',
     lines.some((l) => l.time.parts.some(isNumber)) && el('span', { class: 'key' },
       'Bars: ', el('i', { class: 'render' }), ' rendering ', el('i', { class: 'train' }), ' training ', el('i', { class: 'denoise' }), ' denoising.'),
@@ -120,7 +120,7 @@ function tableCell(c, metric) {
   const spread = isNumber(c.spread) ? el('span', { class: 'spread' }, `± ${shortNumber(c.spread)}`) : null;
   const value = metricNumber(metric, c.value);
   const title = [`${metricLabel(metric)} ${c.value}`, plural(c.covers.size, 'value')].join(', ');
-  if (c.noise) return el('td', { class: 'noise', title, 'data-metric': metric.name }, el('span', {}, '≈ reference noise'), el('small', {}, value, spread));
+  if (c.noise) return el('td', { class: 'noise', title, 'data-metric': metric.name }, el('span', {}, '≈ noise'), el('small', {}, value, spread));
   return el('td', { class: c.best ? 'best' : c.partial ? 'partial' : null, title, 'data-metric': metric.name },
     c.best && el('span', { class: 'star', 'aria-label': 'best' }, '★'),
     c.partial && el('span', { class: 'star', title: 'not all frames', 'aria-label': 'not all frames' }, '◐'),
