@@ -23,6 +23,7 @@ Variant = Literal["auto", "scalar_rgb", "llvm_ad_rgb", "cuda_ad_rgb"]
 Device = Literal["auto", "cpu", "cuda"]
 MAX_SPP = 1 << 20
 MAX_SIDE_PX = 1 << 15
+MAX_NAME_BYTES = 150
 
 _Positional = tyro.conf.Positional
 
@@ -244,6 +245,11 @@ class DenoiseConfig(Common):
         return dict(r.split("=", 1) for r in self.role)
 
 
+def _names_files(text: str) -> bool:
+    """Whether files and folders can be called that, with room for a number and an ending."""
+    return bool(text.strip()) and "/" not in text and text[0] != "." and len(os.fsencode(text)) <= MAX_NAME_BYTES
+
+
 #: What ``bench`` compares; ``NAME@SPP`` takes part at that sample count alone.
 BENCH_METHODS = ("noisy", "online", "online-paper", "base", "oidn", "oidn-prefiltered", "mitsuba-optix")
 
@@ -302,8 +308,8 @@ class BenchConfig(Common):
         _between("repeats", self.repeats, 1, 1000)
         _between("seed", self.seed + self.repeats - 1, 0, MAX_RUN_SEED)
         parse_resolution(self.resolution)
-        if self.name is not None and (not self.name.strip() or "/" in self.name or self.name[0] == "."):
-            raise InputError(f"--name {self.name!r} cannot name files", "Choose a name without a slash or leading dot")
+        if self.name is not None and not _names_files(self.name):
+            raise InputError(f"--name {self.name!r} cannot name files", "Choose a short name without slashes")
         _ = self.spp_list, self.method_list, self.image_folders
         if self.measure not in (None, "all"):
             parse_frames(self.measure or "")
@@ -347,7 +353,7 @@ class BenchConfig(Common):
             name, equals, folder = text.partition("=")
             if not (name and equals and folder):
                 raise InputError(f"--images {text} is no assignment", "Write it like --images noice=DIR")
-            if name in BENCH_METHODS or name == "reference" or name in folders or "/" in name or name[0] == ".":
+            if name in (*BENCH_METHODS, "reference", *folders) or not _names_files(name):
                 raise InputError(f"--images {name}=... cannot be called that", "Choose another name")
             folders[name] = folder
         return folders

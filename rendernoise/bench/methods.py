@@ -293,7 +293,7 @@ def make_method(
             return Weights(name, "rendernoise base", "base weights, not trained on the shot", "base", config.device)
     path = Path(name)
     # Every run calls its weights "weights"; its folder tells them apart.
-    short = (path.absolute().parent.name if path.stem == "weights" else path.stem).lstrip(".") or "weights"
+    short = (path.absolute().parent.name if path.stem == "weights" else path.stem).lstrip(".")[:60] or "weights"
     return Weights(short, f"rendernoise {short}", f"weights in {name}, not trained further", name, config.device)
 
 

@@ -187,7 +187,9 @@ class _Job:
         files = [name for name, _ in config.method_list or () if name.endswith(".safetensors")]
         patterns = (config.noisy, config.half, config.reference, config.reference_half)
         for place in (*patterns, *config.image_folders.values(), *files):
-            if config.overwrite and place and out in (path := Path(place).resolve(), *path.parents):
+            path = Path(place or "").resolve()
+            first = out / path.relative_to(out).parts[0] if out in path.parents else None
+            if config.overwrite and first and (first.is_dir() or first.name == "weights.safetensors"):
                 raise InputError(f"{place} lies in --out, which --overwrite empties", "Choose another --out")
 
     def _at(self, spp: int) -> list[Method]:
