@@ -10,7 +10,14 @@ import pytest
 from rendernoise.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/denoiser.md", "docs/benchmarks.md", "scenes/README.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/denoiser.md",
+    "docs/benchmarks.md",
+    "scenes/README.md",
+)
 #: Beginnings of paths inside the repository; anything else in backticks is a name, an option or an output.
 FOLDERS = ("rendernoise", "tests", "tools", "docs", "scenes", ".ci")
 

@@ -12,6 +12,8 @@ from typing import Any
 COMPARED = ("trimmed_relmse", "relmse", "smape", "flip")
 #: Squared errors of a mean of independent samples fall as 1/spp, so plain rendering can be carried further.
 _LAWFUL = ("trimmed_relmse", "relmse")
+#: How far from -1 the slope of the last piece of a curve may be.
+SLOPE_TOLERANCE = 0.3
 _OURS = ("online", "online-paper", "base")
 
 
@@ -23,7 +25,8 @@ def samples_needed(
     Args:
         curve: (samples per pixel, error), ascending in samples.
         error: What is to be reached.
-        inverse_law: Whether the error falls as 1/spp beyond the last point.
+        inverse_law: Whether the error should fall as 1/spp; beyond the last point it is taken to, unless the last two
+            points show that it does not yet (fireflies that few samples have missed).
 
     Returns:
         The samples, and ``interpolated``, ``extrapolated``, ``below`` (the first point is better already: None) or
@@ -36,14 +39,24 @@ def samples_needed(
             share = (math.log(e0) - math.log(error)) / (math.log(e0) - math.log(e1)) if e1 > 0 else 1.0
             return n0 * (n1 / n0) ** share, "interpolated"
     last_n, last_e = curve[-1]
-    return (last_n * last_e / error, "extrapolated") if inverse_law else (None, "not reached")
+    if not inverse_law or not _falls_as_one_over_n(curve):
+        return None, "not reached"
+    return last_n * last_e / error, "extrapolated"
+
+
+def _falls_as_one_over_n(curve: Sequence[tuple[int, float]]) -> bool:
+    """Whether the last two points agree with it; a single point cannot contradict."""
+    if len(curve) < 2:
+        return True
+    (n0, e0), (n1, e1) = curve[-2:]
+    return abs(math.log(e1 / e0) / math.log(n1 / n0) + 1) <= SLOPE_TOLERANCE
 
 
 def equal_quality(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """For every method of ours and sample count, how many samples each other method needs for the same error.
 
     Errors are means over frames and seeds. What is within the noise of the references, or not above 0 once that is
-    taken off, says nothing and is left out.
+    taken off, says nothing; nor does a comparison that would have to go beyond such a point of the other's curve.
     """
     values: dict[tuple[str, str, str, int], list[float]] = defaultdict(list)
     unknown: set[tuple[str, str, str, int]] = set()
@@ -53,7 +66,8 @@ def equal_quality(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             unknown.add(key)
         else:
             values[key].append(row["value"])
-    means = {k: sum(v) / len(v) for k, v in values.items() if k not in unknown and sum(v) > 0}
+    unknown |= {key for key, found in values.items() if sum(found) <= 0}
+    means = {key: sum(found) / len(found) for key, found in values.items() if key not in unknown}
     curves: dict[tuple[str, str, str], list[tuple[int, float]]] = defaultdict(list)
     for (scene, metric, method, spp), error in sorted(means.items()):
         curves[scene, metric, method].append((spp, error))
@@ -67,6 +81,10 @@ def equal_quality(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             for spp, error in curve:
                 lawful = other == "noisy" and metric in _LAWFUL
                 needs, how = samples_needed(other_curve, error, inverse_law=lawful)
+                vague = [n for *place, n in unknown if place == [scene, metric, other]]
+                beyond = how in ("extrapolated", "not reached") and max(vague, default=0) > other_curve[-1][0]
+                if beyond or (how == "below" and min(vague, default=math.inf) < other_curve[0][0]):
+                    continue
                 found.append(
                     {
                         "scene": scene,

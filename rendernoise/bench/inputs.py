@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from rendernoise.io.exr_image import count_bad
 from rendernoise.io.exr_look import look, radiance_window, roles_of, size_text
 from rendernoise.io.sequence import Sequence, find, format_frames
 from rendernoise.metrics.relative import reference_noise
+from rendernoise.render.camera import View
 
 #: Frames that are measured when nobody says which: references are dear, and temporal error needs neighbours.
 DEFAULT_FRAMES = 2
@@ -29,19 +31,27 @@ class NoisyFrame:
         paths: The file, or those of both halves.
         spp: Samples per pixel of all halves together; 0 when unknown.
         render_s: Seconds that rendering took; None when unknown.
+        view: What it shows; None when unknown.
+        roles: Plane name to layer, where names do not tell.
     """
 
     number: int
     paths: tuple[Path, ...]
     spp: int
     render_s: float | None = None
+    view: View | None = None
+    roles: Mapping[str, str] | None = None
 
     def halves(self) -> list[Frame]:
         """The frames in the files, two or one. Raises ``ImageError``."""
-        frames = [read_frame(path, number=self.number) for path in self.paths]
+        frames = [read_frame(path, number=self.number, roles=self.roles) for path in self.paths]
         if len({frame.radiance.shape for frame in frames}) > 1:
             raise ImageError(f"{self.paths[0]} and {self.paths[1]} differ in size", "Render both halves at one size")
         return frames
+
+    def identity(self) -> list[list[str | int]]:
+        """Which files these are: they may be written anew between two runs."""
+        return [[str(path), (stat := path.stat()).st_size, stat.st_mtime_ns] for path in self.paths]
 
     def mean(self) -> Frame:
         """The mean of all samples, features too. Raises ``ImageError``."""
@@ -69,6 +79,10 @@ class ReferenceFrame:
     spp: int
     noise: float | None
     negative_px: int
+
+    def identity(self) -> str:
+        """A digest of its pixels."""
+        return hashlib.sha256(self.radiance.tobytes()).hexdigest()
 
 
 def read_reference(number: int, path: Path, half: Path | None = None) -> ReferenceFrame:
@@ -135,10 +149,15 @@ def shared_frames(what: Mapping[str, list[int]], wanted: list[int] | None, notes
     return shared
 
 
-def check_sizes(noisy: Mapping[int, tuple[Path, ...]], references: Mapping[int, tuple[Path, ...]]) -> None:
+def check_sizes(
+    noisy: Mapping[int, tuple[Path, ...]],
+    references: Mapping[int, tuple[Path, ...]],
+    roles: Mapping[str, str] | None = None,
+) -> None:
     """Raise ``ImageError`` when a frame's files differ in size; only headers are read."""
     for number, paths in references.items():
-        windows = {path: _window(path) for path in (*noisy.get(number, ()), *paths)}
+        windows = {path: _window(path, roles) for path in noisy.get(number, ())}
+        windows |= {path: _window(path) for path in paths}
         first, *others = windows
         for other in others:
             if _size(windows[other]) != _size(windows[first]):
@@ -148,9 +167,9 @@ def check_sizes(noisy: Mapping[int, tuple[Path, ...]], references: Mapping[int, 
                 )
 
 
-def _window(path: Path) -> tuple[int, int, int, int]:
+def _window(path: Path, roles: Mapping[str, str] | None = None) -> tuple[int, int, int, int]:
     exr = look(path)
-    return radiance_window(exr, roles_of(exr, path))
+    return radiance_window(exr, roles_of(exr, path, roles))
 
 
 def _size(window: tuple[int, int, int, int]) -> tuple[int, int]:

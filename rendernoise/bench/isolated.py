@@ -15,20 +15,29 @@ from typing import Any
 
 from rendernoise.errors import RendernoiseError, RunError
 from rendernoise.frame import Frame, Plane
+from rendernoise.render.camera import View
 from rendernoise.render.process import main_module_hidden
 
 
 @dataclass(frozen=True)
 class ForeignSpec:
-    """How to make a denoiser there: ``module:class`` and its arguments; called with a ``Frame`` it gives radiance."""
+    """How to make a denoiser there.
+
+    Args:
+        place: ``module:class``; called with a ``Frame`` it gives radiance ``[3, H, W]``.
+        arguments: What it is made with.
+        takes_view: Whether it is called with the frame's ``View`` as well.
+    """
 
     place: str
     arguments: dict[str, Any]
+    takes_view: bool = False
 
 
-def denoise_apart(spec: ForeignSpec, frames: Iterable[Frame]) -> Iterator[tuple[Plane, float]]:
+def denoise_apart(spec: ForeignSpec, frames: Iterable[tuple[Frame, View | None]]) -> Iterator[tuple[Plane, float]]:
     """Denoise frames one by one; yields radiance ``[3, H, W]`` and the seconds of a warm call.
 
+    Each frame comes with what it shows, where that is known.
     Each size of frame is denoised once unmeasured first: filters are built and code is loaded then.
 
     Raises:
@@ -36,7 +45,7 @@ def denoise_apart(spec: ForeignSpec, frames: Iterable[Frame]) -> Iterator[tuple[
         RunError: It failed otherwise, or its process died.
     """
     with _process(spec) as pipe:
-        yield from (_ask(pipe, frame) for frame in frames)
+        yield from (_ask(pipe, frame, view) for frame, view in frames)
 
 
 def why_not(spec: ForeignSpec) -> str | None:
@@ -73,9 +82,9 @@ def _process(spec: ForeignSpec) -> Iterator[Connection]:
         process.join()
 
 
-def _ask(pipe: Connection, frame: Frame) -> tuple[Plane, float]:
+def _ask(pipe: Connection, frame: Frame, view: View | None) -> tuple[Plane, float]:
     # A frame's planes are read-only views, which do not travel.
-    pipe.send((dict(frame.planes), frame.spp, frame.number))
+    pipe.send((dict(frame.planes), frame.spp, frame.number, view))
     return _checked(pipe.recv())
 
 
@@ -95,13 +104,13 @@ def _serve(pipe: Connection, spec: ForeignSpec) -> None:
             denoiser = getattr(import_module(module), name)(**spec.arguments)
             pipe.send(None)
             while True:
-                planes, spp, number = pipe.recv()
-                frame = Frame(planes, spp, number)
+                planes, spp, number, view = pipe.recv()
+                frame, known = Frame(planes, spp, number), (view,) if spec.takes_view else ()
                 if frame.radiance.shape not in sizes:
                     sizes.add(frame.radiance.shape)
-                    denoiser(frame)
+                    denoiser(frame, *known)
                 start = time.perf_counter()
-                radiance = denoiser(frame)
+                radiance = denoiser(frame, *known)
                 pipe.send((radiance, time.perf_counter() - start))
         except EOFError:
             pass

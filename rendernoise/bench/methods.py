@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from rendernoise.bench.config import BenchConfig
 from rendernoise.bench.inputs import NoisyFrame, one_sequence
 from rendernoise.bench.isolated import ForeignSpec, denoise_apart, why_not
-from rendernoise.config import BenchConfig, OnlineConfig
+from rendernoise.config import OnlineConfig
 from rendernoise.denoiser import Denoiser, merge_halves, pick_device
 from rendernoise.errors import InputError, RendernoiseError
 from rendernoise.frame import Frame, FramePair, Plane
@@ -114,7 +115,7 @@ class Foreign:
 
     def run(self, cell: Cell) -> Iterator[Output]:
         """One frame after the other, timed warm."""
-        denoised = denoise_apart(self.spec, (frame.mean() for frame in cell.frames))
+        denoised = denoise_apart(self.spec, ((frame.mean(), frame.view) for frame in cell.frames))
         for frame, (radiance, seconds) in zip(cell.frames, denoised, strict=True):
             yield Output(frame.number, radiance, _charged(frame, seconds))
 
@@ -283,7 +284,9 @@ def make_method(
             about = "Intel Open Image Denoise with albedo and normal denoised first (cleanAux)"
             return Foreign(name, "OIDN prefiltered", about, ForeignSpec(_OIDN, {"prefilter": True}))
         case "mitsuba-optix":
-            return Foreign(name, "OptiX", "NVIDIA's OptiX denoiser as Mitsuba offers it", ForeignSpec(_OPTIX, {}))
+            return Foreign(
+                name, "OptiX", "NVIDIA's OptiX denoiser as Mitsuba offers it", ForeignSpec(_OPTIX, {}, takes_view=True)
+            )
         case "online" | "online-paper":
             recipe = "paper" if name.endswith("paper") else "ours"
             label = "rendernoise online" + (", paper's recipe" if recipe == "paper" else "")
@@ -298,6 +301,6 @@ def make_method(
 
 
 def _charged(frame: NoisyFrame, denoise_s: float) -> Seconds:
-    wall_s = denoise_s if frame.render_s is None else frame.render_s + denoise_s
-    known = wall_s or None
-    return Seconds(frame.render_s, 0.0, round(denoise_s, 5), None if known is None else round(known, 5))
+    """What a frame cost with rendering; where that is unknown, so is the sum."""
+    wall_s = None if frame.render_s is None else round(frame.render_s + denoise_s, 5)
+    return Seconds(frame.render_s, 0.0, round(denoise_s, 5), wall_s)

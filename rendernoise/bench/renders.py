@@ -18,7 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rendernoise.config import BenchConfig, RenderConfig, parse_resolution
+from rendernoise.bench.config import BenchConfig
+from rendernoise.config import RenderConfig, parse_resolution
 from rendernoise.errors import ImageError, InputError, RendernoiseError
 from rendernoise.io.atomic import make_directory, write_text
 from rendernoise.io.exr_look import look

@@ -8,35 +8,30 @@ results.
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from rendernoise._version import __version__
-from rendernoise.bench.equal import equal_quality
+from rendernoise.bench.config import BENCH_METHODS, BenchConfig
 from rendernoise.bench.inputs import NoisyFrame, ReferenceFrame
-from rendernoise.bench.machine import commit, machine, versions
 from rendernoise.bench.methods import Cell, Images, Method, Seconds, Weights, make_method
+from rendernoise.bench.results import compose
 from rendernoise.bench.scores import Scorer, long_rows
 from rendernoise.bench.subject import ExrSubject, SceneSubject, Subject
-from rendernoise.config import BENCH_METHODS, BenchConfig
 from rendernoise.errors import InputError, OutputError, RendernoiseError
 from rendernoise.io.atomic import write_text
 from rendernoise.io.exr import write_layers
 from rendernoise.io.sequence import frame_path
-from rendernoise.metrics import METRICS, TEMPORAL_METRICS
+from rendernoise.metrics import METRICS
 from rendernoise.metrics.flip import flip_exposures, load_evaluator
 from rendernoise.render.process import RendererProcess
 from rendernoise.run import RunDirectory
 
-SCHEMA = 1
 DEFAULT_METHODS = ("noisy", "oidn", "oidn-prefiltered", "online")
 Emit = Callable[[dict[str, Any]], None]
 
@@ -135,6 +130,7 @@ class _Job:
                 self.emit({"event": "note", "text": text})
         names = self._metric_names()
         self.exposures = flip_exposures(r.radiance for r in references.values()) if "flip" in names else None
+        self.references = references
         self.scorer = Scorer(references, names, self.exposures)
         self._keep_references(references)
         plan = [(seed, spp) for seed in self._seeds() for spp in subject.counts]
@@ -144,7 +140,18 @@ class _Job:
             subject.rest()
             for method in self._at(spp) if frames else ():
                 self._cell(method, spp, seed, frames)
-        results = self._results(references, [*names, *TEMPORAL_METRICS])
+        rows = [
+            row
+            for score in self.scores
+            for row in long_rows(score, self.scorer.within_noise(score["frame"], score["values"]))
+        ]
+        results = compose(subject, [m for m, _ in self.methods], references, self.exposures, self.scores, rows)
+        results |= {
+            "seeds": list(self._seeds()),
+            "failures": self.failures,
+            "skipped": self.skipped,
+            "notes": self.notes,
+        }
         if not results["rows"]:
             raise InputError(self.failures[-1]["error"].rstrip("."), "Nothing could be measured")
         if self.failures:  # the cells are kept, so that --resume has only what failed to do
@@ -228,8 +235,9 @@ class _Job:
         """Run one method, or take what an earlier run kept of it."""
         key = f"{method.name}-{spp}spp-seed{seed}"
         record = self.run_dir.work / "cells" / f"{key}.json"
-        if record.exists():
-            self.scores += _from_json(record)
+        inputs = [[frame.identity(), self.references[frame.number].identity()] for frame in frames]
+        if (kept := _kept(record, inputs)) is not None:
+            self.scores += kept
         else:
             self._progress(method, spp, 0)
             work = self.run_dir.work / "runs" / key
@@ -238,7 +246,7 @@ class _Job:
             cell = Cell(spp, seed, frames, work, lambda event: self._inner(method, spp, event))
             scores, failed = self._score(method, cell)
             if not failed and len(frames) == len(self.subject.frames):  # whatever else is tried again by --resume
-                write_text(record, json.dumps([_to_json(s) for s in scores]))
+                write_text(record, json.dumps({"inputs": inputs, "scores": [_to_json(s) for s in scores]}))
             self.scores += scores
         self.done += 1
         self._progress(method, spp, 0)
@@ -307,60 +315,6 @@ class _Job:
         self.failures.append(entry)
         self._log({"event": "failed", **entry})
 
-    # -- results ------------------------------------------------------------------------------------------------
-
-    def _results(self, references: dict[int, ReferenceFrame], metrics: list[str]) -> dict[str, Any]:
-        subject = self.subject
-        rows = [
-            row
-            for score in self.scores
-            for row in long_rows(score, self.scorer.within_noise(score["frame"], score["values"]))
-        ]
-        described = {**METRICS, **TEMPORAL_METRICS}
-        there = {row["metric"] for row in rows}
-        methods = {m.name: {"name": m.name, "label": m.label, "about": m.about} for m, _ in self.methods}
-        return {
-            "schema": SCHEMA,
-            "tool": {"name": "rendernoise", "version": __version__, "commit": commit()},
-            "command": shlex.join(["rendernoise", *sys.argv[1:]]),
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "machine": machine(),
-            "versions": {**versions(), "variant": subject.variant},
-            "seeds": list(self._seeds()),
-            "scenes": [subject.name],
-            "frames": {subject.name: sorted(references)},
-            "shot_frames": {subject.name: subject.shot_frames},
-            "spp": subject.counts,
-            "methods": list(methods.values()),
-            "metrics": [
-                {"name": n, "label": described[n].label, "better": described[n].better, "about": described[n].about}
-                for n in metrics
-                if n in there
-            ],
-            "references": [
-                {"scene": subject.name, "frame": r.number, "spp": r.spp, "noise": r.noise} for r in references.values()
-            ],
-            "flip_exposures": {subject.name: asdict(self.exposures)} if self.exposures else {},
-            "rows": rows,
-            "timings": list(self._timings()),
-            "failures": self.failures,
-            "skipped": self.skipped,
-            "equal_quality": equal_quality(rows),
-            "notes": self.notes,
-        }
-
-    def _timings(self) -> Iterator[dict[str, Any]]:
-        """Seconds a frame, the mean over the measured frames of each cell."""
-        cells: dict[tuple[str, int, int], list[Seconds]] = {}
-        for score in self.scores:
-            cells.setdefault((score["method"], score["spp"], score["seed"]), []).append(score["seconds"])
-        for (method, spp, seed), many in cells.items():
-            means: dict[str, float | None] = {}
-            for part in ("render_s", "train_s", "denoise_s", "wall_s"):
-                known = [value for s in many if (value := getattr(s, part)) is not None]
-                means[part] = round(sum(known) / len(known), 4) if known else None
-            yield {"scene": self.subject.name, "method": method, "spp": spp, "seed": seed, **means}
-
 
 def image_path(out: Path, scene: str, method: str, spp: int, seed: int, frame: int) -> Path:
     """Where an image of a benchmark in ``out`` is kept; ``spp`` and ``seed`` do not matter for ``reference``."""
@@ -374,5 +328,12 @@ def _to_json(score: dict[str, Any]) -> dict[str, Any]:
     return {**score, "seconds": asdict(score["seconds"])}
 
 
-def _from_json(record: Path) -> list[dict[str, Any]]:
-    return [{**score, "seconds": Seconds(**score["seconds"])} for score in json.loads(record.read_text())]
+def _kept(record: Path, inputs: list[Any]) -> list[dict[str, Any]] | None:
+    """The scores of a finished cell; None where there are none, or of other images than today's."""
+    if not record.exists():
+        return None
+    found = json.loads(record.read_text())
+    if found["inputs"] != inputs:
+        shutil.rmtree(record.parents[1] / "runs" / record.stem, ignore_errors=True)
+        return None
+    return [{**score, "seconds": Seconds(**score["seconds"])} for score in found["scores"]]

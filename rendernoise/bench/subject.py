@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from rendernoise.bench.config import BenchConfig
 from rendernoise.bench.inputs import (
     NoisyFrame,
     ReferenceFrame,
@@ -16,9 +17,9 @@ from rendernoise.bench.inputs import (
     shared_frames,
 )
 from rendernoise.bench.renders import RenderCache, reference_passes
-from rendernoise.config import BenchConfig
 from rendernoise.errors import InputError
 from rendernoise.io.exr import read_frame
+from rendernoise.io.exr_look import look, roles_of
 from rendernoise.io.sequence import format_frames, parse_frames
 from rendernoise.render.process import RendererProcess
 from rendernoise.render.shot import Shot, find_shot
@@ -105,7 +106,7 @@ class SceneSubject:
         pair = self._cache.pair(self._views[number], spp, seed)
         if self._given:
             check_sizes({number: (pair.a,)}, {number: self._given[number]})
-        return NoisyFrame(number, (pair.a, pair.b), spp, pair.render_s)
+        return NoisyFrame(number, (pair.a, pair.b), spp, pair.render_s, self._views[number])
 
     def rest(self) -> None:
         """End the renderer's process; it starts again when something is to be rendered."""
@@ -142,11 +143,15 @@ class ExrSubject:
         self.frames = shared_frames(lists, wanted, notes)
         for text in notes:
             emit({"event": "note", "text": text})
-        check_sizes(self._noisy, {n: self._references[n] for n in self.frames})
+        self._roles = config.roles
+        check_sizes(self._noisy, {n: self._references[n] for n in self.frames}, self._roles)
         self.name = config.name or _scene_name(noisy.name, noisy.files[0][1])
         self.shot_frames = len(self._noisy)
         first = self._noisy[self.frames[0]]
-        counts = [read_frame(path).spp for path in first]
+        found = roles_of(look(first[0]), first[0], self._roles)
+        planes = ", ".join(f"{role} = {' '.join(names)}" for role, names in found.items())
+        emit({"event": "note", "text": f"{first[0]}: {planes}"})
+        counts = [read_frame(path, roles=self._roles).spp for path in first]
         self.counts = [sum(counts) if all(counts) else 0]
 
     def reference(self, number: int) -> ReferenceFrame:
@@ -155,7 +160,7 @@ class ExrSubject:
 
     def noisy(self, number: int, spp: int, seed: int) -> NoisyFrame:
         """The frame in the files."""
-        return NoisyFrame(number, self._noisy[number], spp)
+        return NoisyFrame(number, self._noisy[number], spp, roles=self._roles)
 
     def rest(self) -> None:
         """It holds nothing."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rendernoise.bench.config import BenchConfig
 from rendernoise.cli.report import Report
-from rendernoise.config import BenchConfig
 from rendernoise.io.sequence import format_frames
 
 CONFIG = BenchConfig

@@ -83,7 +83,10 @@ def make_directory(path: Path) -> None:
     except OSError as error:
         with suppress(OSError):
             probe.unlink()
-        cure = "Choose another --out, or free its name" if error.errno == errno.ENOTDIR else _cure(error)
+        if error.errno == errno.ENOTDIR:
+            cure = "Choose another --out, or free its name"
+        else:  # a folder that cannot be made, such as one in /proc, was not lost on the way
+            cure = "Choose another --out" if error.errno == errno.ENOENT else _cure(error)
         raise InputError(f"cannot write to the folder {path}: {_reason(error)}", cure) from error
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from rendernoise.bench import methods
+from rendernoise.bench.config import BenchConfig
 from rendernoise.bench.run import run_bench
 from rendernoise.cli import main
-from rendernoise.config import BenchConfig
 from rendernoise.frame import Plane
 from rendernoise.io.exr import write_layers
 from rendernoise.online import run_online

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from rendernoise.bench import run as module
+from rendernoise.bench.config import BenchConfig
 from rendernoise.bench.isolated import ForeignSpec
 from rendernoise.bench.methods import Foreign
-from rendernoise.config import BenchConfig
 from rendernoise.frame import Plane
 from rendernoise.io.exr import read_frame
 from rendernoise.metrics import METRICS

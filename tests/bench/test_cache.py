@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rendernoise.bench.config import BenchConfig
 from rendernoise.bench.renders import RenderCache, cache_folder, reference_passes
-from rendernoise.config import BenchConfig
 from rendernoise.errors import InputError
 from rendernoise.io.exr import read_frame
 from rendernoise.render.analytic import AnalyticRenderer

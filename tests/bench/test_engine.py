@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rendernoise.bench.config import BenchConfig
 from rendernoise.bench.methods import Noisy, Output
 from rendernoise.bench.run import image_path
-from rendernoise.config import BenchConfig
 from rendernoise.denoiser import Denoiser
 from rendernoise.io.exr import read, read_frame
 from rendernoise.metrics import METRICS

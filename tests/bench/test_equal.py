@@ -87,7 +87,22 @@ def test_means_are_over_frames_and_seeds() -> None:
 @pytest.mark.parametrize("value", [None, 0.0, -0.1])
 def test_what_says_nothing_is_left_out(value: float | None) -> None:
     assert worth(*NOISY, row("online", 4, value)) == {}
-    assert worth(*NOISY[:2], row("noisy", 64, value), row("online", 4, 0.125)) == {(4, "noisy"): (32, "extrapolated")}
+    # Beyond a point that says nothing nobody knows how the curve goes on; before it they do.
+    assert worth(*NOISY[:2], row("noisy", 64, value), row("online", 4, 0.125)) == {}
+    assert worth(*NOISY[:2], row("noisy", 64, value), row("online", 4, 0.5)) == {(4, "noisy"): (8, "interpolated")}
+
+
+def test_a_curve_that_goes_into_the_references_noise_is_not_said_to_miss_the_error() -> None:
+    oidn = [row("oidn", 4, 0.05), row("oidn", 16, 0.01, near=True)]
+    assert worth(*oidn, row("online", 16, 0.02)) == {}
+    early = [row("oidn", 4, 0.01, near=True), row("oidn", 16, 0.005)]
+    assert worth(*early, row("online", 16, 0.02)) == {}
+
+
+def test_plain_rendering_is_carried_further_only_where_it_falls_as_it_should() -> None:
+    """Fireflies that few samples have missed keep the error up; a line through such points leads nowhere."""
+    fireflies = [row("noisy", 4, 0.35), row("noisy", 16, 0.35), row("noisy", 64, 0.34)]
+    assert worth(*fireflies, row("online", 16, 0.1)) == {(16, "noisy"): (None, "not reached")}
 
 
 def test_what_is_within_the_references_noise_or_of_unknown_samples_is_left_out() -> None:

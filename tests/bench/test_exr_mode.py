@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rendernoise.bench.config import BenchConfig
 from rendernoise.bench.run import image_path
-from rendernoise.config import BenchConfig
 from rendernoise.errors import InputError
 from rendernoise.frame import Plane
 from rendernoise.io.exr import read_frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from rendernoise.bench.isolated import ForeignSpec, denoise_apart, why_not
 from rendernoise.errors import ImageError, RunError
 from rendernoise.frame import Frame
+from rendernoise.render.camera import Camera, View
 
 _MODULE = """
 import os, signal
@@ -25,8 +27,10 @@ class Doubles:
             raise InputError("not here", "Install it")
         if how == "dies as it is made":
             os.abort()
-    def __call__(self, frame):
+    def __call__(self, frame, view=None):
         Doubles.calls += 1
+        if self.how == "sees":
+            return frame.radiance * 0 + view.camera.fov_deg
         if self.how == "counts":
             return frame.radiance * 0 + Doubles.calls
         if frame.number > self.after:
@@ -50,8 +54,8 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
     assert multiprocessing.active_children() == []
 
 
-def frames(count: int, width: int = 5) -> list[Frame]:
-    return [Frame({"radiance": np.full((3, 4, width), n, np.float32)}, number=n) for n in range(1, count + 1)]
+def frames(count: int, width: int = 5) -> list[tuple[Frame, View | None]]:
+    return [(Frame({"radiance": np.full((3, 4, width), n, np.float32)}, number=n), None) for n in range(1, count + 1)]
 
 
 def test_frames_go_there_and_images_come_back(spec: Callable[..., ForeignSpec]) -> None:
@@ -63,6 +67,13 @@ def test_frames_go_there_and_images_come_back(spec: Callable[..., ForeignSpec]) 
 def test_each_size_is_warmed_once(spec: Callable[..., ForeignSpec]) -> None:
     shots = [*frames(2), *frames(2, width=7), *frames(1)]
     assert [float(r.mean()) for r, _ in denoise_apart(spec("counts"), shots)] == [2, 3, 5, 6, 7]
+
+
+def test_what_a_frame_shows_travels_with_it(spec: Callable[..., ForeignSpec]) -> None:
+    view = View(1, Camera(np.eye(4), 40.0))
+    (frame, _), *_ = frames(1)
+    ((radiance, _),) = denoise_apart(replace(spec("sees"), takes_view=True), [(frame, view)])
+    assert float(radiance.mean()) == 40
 
 
 @pytest.mark.parametrize(

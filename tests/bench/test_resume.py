@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rendernoise.config import BenchConfig
+from rendernoise.bench.config import BenchConfig
 from rendernoise.errors import RunError
 
 Config = Callable[..., BenchConfig]
