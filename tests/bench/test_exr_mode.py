@@ -51,6 +51,27 @@ def test_noisy_frames_and_references(exr_shot: Config, bench: Bench, tmp_path: P
     assert value(results, metric="temporal") > 0
 
 
+def test_roles_can_be_given_and_are_said(
+    exr_shot: Config, bench: Bench, tmp_path: Path, write_exr: Write, random_image: Image
+) -> None:
+    config = exr_shot((1,), role=("radiance=mine",))
+    mine = random_image(5)
+    write_exr(tmp_path / "noisy.0001.exr", random_image(6), 16, mine=mine)
+    results = bench(config)
+    np.testing.assert_array_equal(
+        read_frame(image_path(config.out, results["scenes"][0], "noisy", 16, 0, 1)).radiance, mine
+    )
+    assert any("radiance = mine.R mine.G mine.B" in note for note in results["notes"])
+    with pytest.raises(InputError, match="no assignment"):
+        exr_shot((1,), role=("mine",))
+
+
+def test_without_render_times_only_denoising_is_known(exr_shot: Config, bench: Bench) -> None:
+    (timing,) = (t for t in bench(exr_shot((1,), methods="noisy,oidn"))["timings"] if t["method"] == "oidn")
+    assert timing["denoise_s"] > 0
+    assert (timing["render_s"], timing["wall_s"]) == (None, None)
+
+
 def test_halves_are_averaged_and_their_samples_add_up(
     exr_shot: Config, bench: Bench, tmp_path: Path, write_exr: Write, random_image: Image
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from rendernoise.bench.config import BenchConfig
 from rendernoise.errors import RunError
+from rendernoise.frame import Plane
 
 Config = Callable[..., BenchConfig]
 Bench = Callable[..., dict[str, Any]]
@@ -101,3 +103,29 @@ def test_other_options_do_not_continue(bench_config: Config, bench: Bench) -> No
     second = bench(bench_config(1, spp="8", reference_spp=16, overwrite=True))
     assert (first["spp"], second["spp"]) == ([4], [8])
     assert not list((bench_config(1).out / "images").glob("4spp*"))
+
+
+@pytest.mark.parametrize("changed", ["the noisy frames", "the references"])
+def test_what_was_measured_on_other_images_is_measured_again(
+    exr_shot: Config, bench: Bench, write_exr: Callable[..., Path], random_image: Callable[..., Plane], changed: str
+) -> None:
+    """Files may be written anew between an interruption and its continuation."""
+    options = {"methods": "noisy,oidn", "name": "balls"}
+
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["event"] == "scored" and event["method"] == "oidn":
+            raise KeyboardInterrupt
+
+    config = exr_shot(**options)
+    with pytest.raises(KeyboardInterrupt):
+        bench(config, interrupt)
+    assert config.noisy is not None
+    assert config.reference is not None
+    pattern = config.noisy if changed == "the noisy frames" else config.reference
+    write_exr(Path(pattern.replace("####", "0002")), random_image(7), 16)
+    scored: list[str] = []
+    resumed = replace(config, resume=True)
+    results = bench(resumed, lambda e: scored.append(e["method"]) if e["event"] == "scored" else None)
+    assert scored == ["noisy", "oidn"]
+    fresh = bench(replace(config, out=config.out.parent / "fresh"))
+    assert but_for_seconds(results) == but_for_seconds(fresh)
