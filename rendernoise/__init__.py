@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rendernoise._version import __version__
 
 if TYPE_CHECKING:
+    from rendernoise.bench.config import BenchConfig as BenchConfig
+    from rendernoise.bench.run import run_bench as run_bench
     from rendernoise.config import OnlineConfig as OnlineConfig
     from rendernoise.config import TrainConfig as TrainConfig
     from rendernoise.denoiser import Denoiser as Denoiser
@@ -21,12 +23,14 @@ if TYPE_CHECKING:
     from rendernoise.online import run_online as run_online
 
 _HOMES = {
+    "BenchConfig": "rendernoise.bench.config",
     "Denoiser": "rendernoise.denoiser",
     "Frame": "rendernoise.frame",
     "FramePair": "rendernoise.frame",
     "OnlineConfig": "rendernoise.config",
     "RendernoiseError": "rendernoise.errors",
     "TrainConfig": "rendernoise.config",
+    "run_bench": "rendernoise.bench.run",
     "run_online": "rendernoise.online",
     "run_train": "rendernoise.offline",
 }
