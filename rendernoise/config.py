@@ -8,6 +8,7 @@ before anything is written.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,6 +35,14 @@ def parse_resolution(text: str | None) -> tuple[int, int] | None:
     if len(parts) != 2 or not all(p.isdigit() for p in parts) or not all(1 <= int(p) <= MAX_SIDE_PX for p in parts):
         raise InputError(f"{text!r} is no resolution", f"Write it like 640x360, each side 1 to {MAX_SIDE_PX} px")
     return int(parts[0]), int(parts[1])
+
+
+def parse_roles(texts: Collection[str]) -> dict[str, str]:
+    """``"albedo=MyAlb"`` and the like as plane name to layer. Raises ``InputError``."""
+    bad = [text for text in texts if "=" not in text]
+    if bad:
+        raise InputError(f"--role {bad[0]} is no assignment", "Write it like --role albedo=MyAlb")
+    return dict(text.split("=", 1) for text in texts)
 
 
 def check_between(name: str, value: float, low: float, high: float) -> None:
@@ -234,14 +243,12 @@ class DenoiseConfig(Common):
             raise InputError("no input was given", "Name EXR files, a folder or a pattern such as shot.####.exr")
         if not self.weights and not self.list_roles:
             raise InputError("no weights were given", "Give --weights FILE, such as a run's weights.safetensors")
-        bad = [r for r in self.role if "=" not in r]
-        if bad:
-            raise InputError(f"--role {bad[0]} is no assignment", "Write it like --role albedo=MyAlb")
+        parse_roles(self.role)
 
     @property
     def roles(self) -> dict[str, str]:
         """Plane name to layer."""
-        return dict(r.split("=", 1) for r in self.role)
+        return parse_roles(self.role)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from standing_scenes import OURS, ROOT, Scene, shared
 from standing_tables import section
@@ -47,10 +46,11 @@ def main() -> None:
     start = time.monotonic()
     for scene in scenes:
         _measure(scene, out, options.cache or out / "cache", full=options.full)
-    results = merge([json.loads((out / scene.name / "results.json").read_text()) for scene in scenes])
+    parts = {scene.name: json.loads((out / scene.name / "results.json").read_text()) for scene in scenes}
+    results = merge(list(parts.values()))
     results["command"] = "make bench-full" if options.full else "make bench"
     write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
-    images = [image for s in scenes for image in page_images(out / s.name, _only(results, s.name))]
+    images = [image for name, part in parts.items() for image in page_images(out / name, part)]
     for note in write_page(out / "index.html", results, images):
         print(note)
     wall_s = time.monotonic() - start
@@ -82,11 +82,6 @@ def _measure(scene: Scene, out: Path, cache: Path, *, full: bool) -> None:
     code = subprocess.run(command, check=False).returncode
     if code > 1:
         raise SystemExit(code)
-
-
-def _only(results: dict[str, Any], scene: str) -> dict[str, Any]:
-    parts = {key: [row for row in results[key] if row["scene"] == scene] for key in ("rows", "references")}
-    return {**results, **parts}
 
 
 def _document(name: str, text: str) -> None:

@@ -30,10 +30,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from measure import machine
 from measure_common import table
 
-from rendernoise.errors import InputError
+from rendernoise.bench.machine import machine, versions
 from rendernoise.render.probe import probe_variant, usable_cores
 
 WORKER = Path(__file__).with_name("speed_worker.py")
@@ -261,19 +260,6 @@ def parse() -> argparse.Namespace:
         options.sizes, options.repeats, options.rounds = [(64, 48)], 2, 1
     options.rounds = max(1, min(options.rounds, options.repeats))
     return options
-
-
-def versions() -> dict[str, Any]:
-    from rendernoise.bench.oidn import Oidn
-
-    try:
-        oidn = Oidn()
-    except InputError as error:
-        return {"oidn": None, "oidn_absent": str(error)}
-    try:
-        return {"oidn": oidn.version}
-    finally:
-        oidn.close()
 
 
 def main() -> None:

@@ -10,7 +10,16 @@ from typing import Annotated
 
 import tyro
 
-from rendernoise.config import MAX_SPP, Common, Device, Positional, Variant, check_between, parse_resolution
+from rendernoise.config import (
+    MAX_SPP,
+    Common,
+    Device,
+    Positional,
+    Variant,
+    check_between,
+    parse_resolution,
+    parse_roles,
+)
 from rendernoise.errors import InputError
 from rendernoise.io.sequence import parse_frames
 from rendernoise.seeds import MAX_RUN_SEED
@@ -86,17 +95,15 @@ class BenchConfig(Common):
         if self.name is not None and not _names_files(self.name):
             raise InputError(f"--name {self.name!r} cannot name files", "Choose a short name without slashes")
         _ = self.spp_list, self.method_list, self.image_folders
-        bad = [r for r in self.role if "=" not in r]
-        if bad or (self.role and not self.noisy):
-            what = f"--role {bad[0]} is no assignment" if bad else "--role belongs to --noisy"
-            raise InputError(what, "Write it like --noisy shot.####.exr --role albedo=MyAlb")
+        if parse_roles(self.role) and not self.noisy:
+            raise InputError("--role belongs to --noisy", "Give both; of a scene's own renders every plane is known")
         if self.measure not in (None, "all"):
             parse_frames(self.measure or "")
 
     @property
     def roles(self) -> dict[str, str]:
         """Plane name to layer."""
-        return dict(r.split("=", 1) for r in self.role)
+        return parse_roles(self.role)
 
     @property
     def spp_list(self) -> list[int]:

@@ -78,10 +78,10 @@ def equal_quality(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for (other_scene, other_metric, other), other_curve in curves.items():
             if (other_scene, other_metric) != (scene, metric) or other in _OURS:
                 continue
+            lawful = other == "noisy" and metric in _LAWFUL
+            vague = [n for *place, n in unknown if place == [scene, metric, other]]
             for spp, error in curve:
-                lawful = other == "noisy" and metric in _LAWFUL
                 needs, how = samples_needed(other_curve, error, inverse_law=lawful)
-                vague = [n for *place, n in unknown if place == [scene, metric, other]]
                 beyond = how in ("extrapolated", "not reached") and max(vague, default=0) > other_curve[-1][0]
                 if beyond or (how == "below" and min(vague, default=math.inf) < other_curve[0][0]):
                     continue

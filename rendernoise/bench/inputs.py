@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -80,8 +81,9 @@ class ReferenceFrame:
     noise: float | None
     negative_px: int
 
+    @functools.cached_property
     def identity(self) -> str:
-        """A digest of its pixels."""
+        """A digest of its pixels, which every cell is kept with."""
         return hashlib.sha256(self.radiance.tobytes()).hexdigest()
 
 
@@ -111,9 +113,9 @@ def read_reference(number: int, path: Path, half: Path | None = None) -> Referen
     return ReferenceFrame(number, frame.radiance, variance, frame.spp, noise, bad["negative"])
 
 
-def one_sequence(pattern: str | Path, frames: list[int] | None = None) -> Sequence:
+def one_sequence(pattern: str | Path) -> Sequence:
     """The one sequence of EXR files behind a pattern. Raises ``InputError``."""
-    found = find([pattern], extension="exr", frames=frames)
+    found = find([pattern], extension="exr")
     if len(found) != 1:
         names = ", ".join(s.name for s in found)
         raise InputError(f"{pattern} is {len(found)} sequences ({names})", "Give a pattern such as shot.####.exr")

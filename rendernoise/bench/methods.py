@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from rendernoise.bench.config import BenchConfig
 from rendernoise.bench.inputs import NoisyFrame, one_sequence
@@ -20,12 +20,10 @@ from rendernoise.errors import InputError, RendernoiseError
 from rendernoise.frame import Frame, FramePair, Plane
 from rendernoise.io.exr import read_frame
 from rendernoise.io.sequence import frame_path
-from rendernoise.job import starting_weights
+from rendernoise.job import Emit, starting_weights
 from rendernoise.online import run_online
 from rendernoise.render.process import RendererProcess
 from rendernoise.render.shot import Shot
-
-Emit = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -177,7 +175,7 @@ class Online:
     config: BenchConfig
     shot: Shot | None
     start_renderer: Callable[[], RendererProcess] | None = None
-    variant: str = field(default="auto")
+    variant: str = "auto"
 
     def why_not(self) -> str | None:
         """It needs a scene."""

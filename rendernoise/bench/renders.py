@@ -24,14 +24,15 @@ from rendernoise.errors import ImageError, InputError, RendernoiseError
 from rendernoise.io.atomic import make_directory, write_text
 from rendernoise.io.exr_look import look
 from rendernoise.io.renders import render_path
+from rendernoise.job import Emit
 from rendernoise.reference import render_shot
 from rendernoise.render.camera import View
 from rendernoise.render.content import view_digest
+from rendernoise.render.mitsuba import VARIANTS
 from rendernoise.render.probe import probe_variant, usable_cores
 from rendernoise.render.process import Rendered, RendererProcess, RenderQueue, Request, start_mitsuba
 from rendernoise.render.shot import Shot
 
-Emit = Callable[[dict[str, Any]], None]
 SCHEMA = 1
 #: Samples of one pass of a reference; the spread between passes tells its variance.
 REFERENCE_PASS_SPP = 64
@@ -62,7 +63,7 @@ def pick_variant(variant: str, tell: Callable[[str], None]) -> str:
     """
     if variant != "auto":
         return variant
-    for candidate in ("cuda_ad_rgb", "llvm_ad_rgb", "scalar_rgb"):
+    for candidate in VARIANTS:
         probe = probe_variant(candidate)
         if probe.works:
             return candidate

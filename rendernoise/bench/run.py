@@ -27,13 +27,13 @@ from rendernoise.errors import InputError, OutputError, RendernoiseError
 from rendernoise.io.atomic import write_text
 from rendernoise.io.exr import write_layers
 from rendernoise.io.sequence import frame_path
+from rendernoise.job import Emit
 from rendernoise.metrics import METRICS
 from rendernoise.metrics.flip import flip_exposures, load_evaluator
 from rendernoise.render.process import RendererProcess
 from rendernoise.run import RunDirectory
 
 DEFAULT_METHODS = ("noisy", "oidn", "oidn-prefiltered", "online")
-Emit = Callable[[dict[str, Any]], None]
 
 
 def run_bench(
@@ -235,7 +235,7 @@ class _Job:
         """Run one method, or take what an earlier run kept of it."""
         key = f"{method.name}-{spp}spp-seed{seed}"
         record = self.run_dir.work / "cells" / f"{key}.json"
-        inputs = [[frame.identity(), self.references[frame.number].identity()] for frame in frames]
+        inputs = [[frame.identity(), self.references[frame.number].identity] for frame in frames]
         if (kept := _kept(record, inputs)) is not None:
             self.scores += kept
         else:

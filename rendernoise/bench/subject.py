@@ -21,10 +21,10 @@ from rendernoise.errors import InputError
 from rendernoise.io.exr import read_frame
 from rendernoise.io.exr_look import look, roles_of
 from rendernoise.io.sequence import format_frames, parse_frames
+from rendernoise.job import Emit
 from rendernoise.render.process import RendererProcess
 from rendernoise.render.shot import Shot, find_shot
 
-Emit = Callable[[dict[str, Any]], None]
 #: File names that say nothing about the scene; its folder does.
 _PLAIN_NAMES = ("scene", "shot", "noisy", "frame", "beauty")
 
@@ -76,13 +76,12 @@ class SceneSubject:
         self._given: dict[int, tuple[Path, ...]] = {}
         numbers = sorted(self._views)
         wanted = _measured(config, numbers)
-        notes: list[str] = []
         if config.reference:
             self._given = _paths(config.reference, config.reference_half)
             lists = {"frames of the shot": numbers, "references": sorted(self._given)}
             self.frames = shared_frames(lists, wanted, [])
         else:
-            self.frames = shared_frames({"frames of the shot": numbers}, wanted or frames_to_measure(numbers), notes)
+            self.frames = shared_frames({"frames of the shot": numbers}, wanted or frames_to_measure(numbers), [])
         self._cache = RenderCache(config, self.shot, self._event, start_renderer)
         self.variant = self._cache.variant
         self._passes = (0, 0)

@@ -11,10 +11,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from rendernoise.color import GAMMA
 from rendernoise.frame import Plane
 from rendernoise.metrics.batch import batched
 
-GAMMA = 2.2
 WINDOW_PX = 11
 SIGMA_PX = 1.5
 #: (K₁ L)² and (K₂ L)² of Wang et al. 2004, with the data range L = 1.

@@ -14,11 +14,11 @@ from types import ModuleType
 
 import numpy as np
 
+from rendernoise.color import REC709_LUMINANCE
 from rendernoise.errors import InputError
 from rendernoise.frame import Plane
 from rendernoise.metrics.batch import batched
 
-REC709_LUMINANCE = np.array((0.2126, 0.7152, 0.0722))
 #: Where FLIP's tone map, ACES as fitted by Narkowicz 2015, reaches 0.85:
 #: (0.9036 x² + 0.018 x) / (0.8748 x² + 0.354 x + 0.14) = 0.85, solved for x.
 BRIGHT = 2.1188723
@@ -59,7 +59,8 @@ def flip_exposures(references: Iterable[Plane]) -> FlipExposures:
         The exposures; 0 EV twice when every reference is black.
     """
     luminances = [
-        np.tensordot(REC709_LUMINANCE, np.maximum(r, 0), axes=1).ravel().astype(np.float32) for r in references
+        np.tensordot(np.asarray(REC709_LUMINANCE), np.maximum(r, 0), axes=1).ravel().astype(np.float32)
+        for r in references
     ]
     luminance = np.concatenate(luminances)
     peak, middle = luminance.max(), luminance.size // 2
