@@ -20,9 +20,19 @@ Plane = NDArray[np.float32]
 
 #: Channels of every plane that rendernoise understands. ``radiance`` is scene-linear HDR RGB;
 #: ``albedo`` lies in [0, 1]; ``normal`` is the world-space shading normal; ``depth`` and ``position``
-#: are in scene units (0 where the camera ray leaves the scene); ``variance`` is that of the radiance.
+#: are in scene units (0 where the camera ray leaves the scene); ``roughness`` goes from 0 (smooth) to 1 (diffuse);
+#: ``variance`` is that of the radiance.
 PLANE_CHANNELS: Mapping[str, int] = MappingProxyType(
-    {"radiance": 3, "albedo": 3, "normal": 3, "depth": 1, "position": 3, "motion": 2, "variance": 3}
+    {
+        "radiance": 3,
+        "albedo": 3,
+        "normal": 3,
+        "depth": 1,
+        "position": 3,
+        "roughness": 1,
+        "motion": 2,
+        "variance": 3,
+    }
 )
 
 TargetKind = Literal["noisy", "reference"]

@@ -59,6 +59,7 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
     ),
     "depth": ("denoisedepth", "denoisingdepth", "depth", "z", "zdepth", "vrayzdepth", "dd"),
     "position": ("position", "pos", "p", "worldposition", "vrayworldposition"),
+    "roughness": ("roughness", "denoiseroughness"),
     "motion": ("motion", "vector", "motionvector", "motionvectors", "vrayvelocity", "velocity", "mv"),
     "variance": ("variance", "mse"),  # mse: RenderMan
 }
@@ -91,7 +92,7 @@ class _Layer:
         for components in wanted:
             if all(c in self.channels for c in components):
                 return tuple(self.channels[c] for c in components)
-        if role == "depth":
+        if role in ("depth", "roughness"):
             return next(((self.channels[c],) for c in _SINGLE if c in self.channels), ())
         if role in ("radiance", "variance") and "Y" in self.channels:
             return (self.channels["Y"],)

@@ -2,10 +2,14 @@
 
 Three things are forced on every scene, for the statistics: the independent sampler (others repeat their
 points between seeds), the box filter (others correlate neighbouring pixels), and an RGB film. The scene's own
-integrator is kept. Features are rendered by an ``aov`` integrator with the same seed, which gives bit for bit what
-wrapping the scene's integrator gives, as both draw the camera sample first; wrapped, Mitsuba 3.9 needs
-2.1 times the time. (The scalar variants draw a pixel's samples one after the other from one generator, so there
-only the first has the same ray; the others have rays of their own in the same pixel.)
+integrator is kept. Features are rendered in a launch of their own with the same seed, so radiance is what it is
+without them, bit for bit; both draw the camera sample first and so share their rays.
+
+The JIT variants render the features of :mod:`rendernoise.render.features`, which see through glass and mirrors. The
+scalar variants cannot run integrators written in Python at a bearable cost: there Mitsuba's ``aov`` integrator
+describes the first hit, whatever it is, and roughness is 1 wherever something was hit. (They draw a pixel's samples one
+after the other from one generator, so there only the first has the same ray; the others have rays of their own in
+the same pixel.)
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import numpy as np
 from rendernoise.errors import InputError, RendernoiseError, SceneError
 from rendernoise.frame import Frame, Plane
 from rendernoise.render.camera import Camera, View
+from rendernoise.render.features import FEATURE_CHANNELS, feature_integrator
 from rendernoise.render.scene_nodes import children, fingerprint_of, keep_only, put_plain, subtree, unwrap_aov
 from rendernoise.seeds import jit_seed, scalar_seed
 
@@ -30,8 +35,8 @@ SUPPORTED = ((3, 7), (3, 10))
 #: Path states that one kernel launch may hold; bounds memory and stays far from the 2³² that Mitsuba splits at.
 MAX_WAVEFRONT = 1 << 23
 SCALAR_BLOCK_PX = 32
+#: What the scalar variants give of :data:`rendernoise.render.features.FEATURE_CHANNELS`, in that order.
 _AOVS = "albedo:albedo,normal:sh_normal,depth:depth,position:position"
-_AOV_PLANES = (("albedo", 3), ("normal", 3), ("depth", 1), ("position", 3))
 
 #: Parts of Mitsuba's messages, and what helps.
 _CURES = (
@@ -145,7 +150,7 @@ class MitsubaRenderer:
         self._set_threads(self.options.threads)
         self._loaded: _LoadedScene | None = None
         self._search_paths = [str(entry) for entry in self._mi.file_resolver()]
-        self._aov = self._mi.load_dict({"type": "aov", "aovs": _AOVS})
+        self._features = self._feature_integrator()
         self.notes: list[str] = []
         if not self.options.variant.startswith("scalar"):
             self.try_out()
@@ -160,6 +165,13 @@ class MitsubaRenderer:
         assert image.shape[:2] == (4, 4)
         assert np.isfinite(image).all()
 
+    def _feature_integrator(self) -> Any:
+        if self.options.variant.startswith("scalar"):
+            return self._mi.load_dict({"type": "aov", "aovs": _AOVS})
+        import drjit
+
+        return feature_integrator(self._mi, drjit)
+
     @property
     def version(self) -> str:
         """Mitsuba's version."""
@@ -170,7 +182,10 @@ class MitsubaRenderer:
         self._loaded = None
 
     def render(self, view: View, *, spp: int, seed: int) -> Frame:
-        """Radiance, albedo in [0, 1], shading normal, depth and position of one view, all from the same rays.
+        """Radiance and features of one view, all from the same rays.
+
+        The planes are radiance and those of :data:`rendernoise.render.features.FEATURE_CHANNELS`, with albedo and
+        roughness in [0, 1].
 
         Args:
             view: The scene file of the frame, and a camera when it overrides the scene's own.
@@ -186,11 +201,11 @@ class MitsubaRenderer:
             scene, sensor = self._load(view.scene, view.camera)
             width, height = (int(v) for v in sensor.film().crop_size())
             radiance = np.zeros((height, width, 3))
-            features = np.zeros((height, width, sum(c for _, c in _AOV_PLANES)))
+            features: Any = 0.0
             for share, chunk_spp, chunk_seed in self._plan(spp, seed, width, height):
                 shot = {"sensor": sensor, "spp": chunk_spp, "seed": chunk_seed}
                 radiance += share * self._image(scene, **shot)
-                features += share * self._image(scene, integrator=self._aov, **shot)
+                features += share * self._image(scene, integrator=self._features, **shot)
         except RendernoiseError:
             raise
         except Exception as error:
@@ -328,12 +343,14 @@ def _plane(image: np.ndarray) -> Plane:
 
 
 def _features(image: np.ndarray) -> dict[str, Plane]:
-    """The AOV channels as planes; albedo is clamped, as rough metal reports up to 26 and delta surfaces 0."""
-    planes: dict[str, Plane] = {}
-    start = 0
-    for name, channels in _AOV_PLANES:
-        planes[name] = _plane(np.nan_to_num(image[..., start : start + channels], posinf=0.0, neginf=0.0))
-        start += channels
+    """Rendered channels as planes; the aov integrator's albedo is up to 26 on rough metal, and it has no roughness."""
+    widths = [len(channels) for _, channels in FEATURE_CHANNELS]
+    if image.shape[-1] < sum(widths):
+        hit = image[..., sum(widths[:2]) : sum(widths[:3])] > 0
+        image = np.concatenate([image, hit], axis=-1)
+    image = np.nan_to_num(image[..., -sum(widths) :], posinf=0.0, neginf=0.0)
+    parts = np.split(image, np.cumsum(widths)[:-1], axis=-1)
+    planes = {name: _plane(part) for (name, _), part in zip(FEATURE_CHANNELS, parts, strict=True)}
     planes["albedo"] = np.clip(planes["albedo"], 0, 1)
     return planes
 

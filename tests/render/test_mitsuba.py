@@ -54,6 +54,7 @@ def test_a_frame_has_all_planes_and_repeats_to_the_bit(variant: str, tmp_path: P
         "normal": (3, 17, 33),
         "depth": (1, 17, 33),
         "position": (3, 17, 33),
+        "roughness": (1, 17, 33),
     }
     assert same(first, again)
     assert not np.allclose(first.radiance, other.radiance)
@@ -108,6 +109,12 @@ def test_features_are_those_of_a_wrapped_integrator(
         "depth": image[9:10],
         "position": image[10:13],
     }
+    if not variant.startswith("scalar"):
+        # There the lamp's own light is in its albedo; all other surfaces of this scene are diffuse.
+        albedo = expected.pop("albedo")
+        same_albedo = (found["albedo"] == albedo).all(0)
+        assert 0.5 < same_albedo.mean() <= 1
+        assert (found["albedo"] >= albedo - 1e-6).all()
     for name, plane in expected.items():
         assert np.array_equal(found[name], plane), name
 
