@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHARED ?= ../shared
 
-.PHONY: setup demo test check bench bench-full measure clean
+.PHONY: setup demo test check bench bench-full measure base-weights clean
 
 setup: .venv/.ready
 
@@ -43,6 +43,12 @@ bench-full: setup
 measure: setup
 	$(BIN)/python tools/measure.py all --shared $(SHARED) --out out/measure
 	$(BIN)/python tools/speed.py --out out/speed
+
+# The base weights in rendernoise/weights: about an hour of rendering and an hour of training on 2 cores; goes on where it stopped.
+base-weights: setup
+	$(BIN)/python tools/base_renders.py --scenes 0-96,400-416 --out out/base/views
+	$(BIN)/python tools/train_base.py --renders out/base/views --out out/base/kernel_pyramid --resume
+	cp out/base/kernel_pyramid/weights.safetensors rendernoise/weights/kernel_pyramid.safetensors
 
 clean:
 	rm -rf .venv out build dist *.egg-info

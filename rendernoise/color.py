@@ -63,19 +63,33 @@ def auto_exposure(radiance: NDArray[np.float32], block_px: int = 8) -> float:
         block_px: Side of the blocks that are averaged first.
 
     Returns:
-        A factor in [1e-6, 1e6]; 1 for a black frame.
+        A factor in [1e-12, 1e12]; 1 for a black frame.
     """
-    clean = np.where(np.isfinite(radiance), np.maximum(radiance, 0), 0)
-    luminance = np.tensordot(np.asarray(REC709_LUMINANCE), clean.astype(np.float64), axes=1)
-    rows = np.add.reduceat(luminance, np.arange(0, luminance.shape[0], block_px), axis=0)
-    sums = np.add.reduceat(rows, np.arange(0, luminance.shape[1], block_px), axis=1)
-    counts = np.outer(
-        np.diff([*range(0, luminance.shape[0], block_px), luminance.shape[0]]),
-        np.diff([*range(0, luminance.shape[1], block_px), luminance.shape[1]]),
-    )
-    means = sums / counts
+    import torch
+    from torch.nn import functional as F
+
+    clean = torch.nan_to_num(torch.from_numpy(radiance), nan=0.0, posinf=0.0, neginf=0.0).clamp_min(0)
+    height, width = clean.shape[1:]
+    padded = F.pad(clean, (0, -width % block_px, 0, -height % block_px))
+    blocks = padded.view(3, padded.shape[1] // block_px, block_px, padded.shape[2] // block_px, block_px)
+    channels = blocks.sum(dim=(2, 4), dtype=torch.float64).numpy()
+    sums = np.tensordot(np.asarray(REC709_LUMINANCE), channels, axes=1)
+    rows, columns = (np.diff([*range(0, side, block_px), side]) for side in (height, width))
+    means = sums / np.outer(rows, columns)
     typical = float(np.median(means[means > 0])) if (means > 0).any() else 0.0
-    return float(np.clip(MIDDLE_EXPOSURE / typical, 1e-6, 1e6)) if typical > 0 else 1.0
+    return float(np.clip(MIDDLE_EXPOSURE / typical, 1e-12, 1e12)) if typical > 0 else 1.0
+
+
+def demodulator(albedo: Tensor) -> Tensor:
+    """What radiance ``[N, 3, H, W]`` is divided by to take the texture out, in [0.03, 1].
+
+    It is bounded, as black surfaces reflect light too. An albedo of 0 is that of a sky or a lamp, which has no texture
+    to take out: divided by 0.03, it would outshine all that it touches.
+    """
+    import torch
+
+    unknown = albedo.amax(1, keepdim=True) <= 0.5 / 255
+    return torch.where(unknown, 1.0, 0.03 + 0.97 * albedo.clamp(0, 1))
 
 
 def display(radiance: NDArray[np.float32], exposure_ev: float = 0.0) -> NDArray[np.float32]:

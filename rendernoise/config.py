@@ -132,12 +132,12 @@ class OnlineConfig(Rendering):
     steps: int | None = None
     """Training steps for each pair; by default as many as fill the renderer's nominal time."""
     min_steps: int | None = None
-    """Training goes on after the last render until this many steps are done (recipe ours); by default 500, or
+    """Training goes on after the last render until this many steps are done (recipe ours); by default 1100, or
     as many as the pixels bear without being learned by heart."""
     network: str | None = None
-    """Network; by default unet_log, with --recipe paper unet."""
-    weights: str = "none"
-    """Weights to start from: none, or a file."""
+    """Network: kernel_pyramid (the default), fast, shuffled_unet, unet_log, or the paper's unet."""
+    weights: str | None = None
+    """Weights to start from: base, none or a file; by default base where the network has base weights."""
     device: Device = "auto"
     """Where to train."""
     final_pass: bool = True
@@ -198,10 +198,10 @@ class TrainConfig(Common):
     """Loss; the biased ones exist for comparisons."""
     transfer: Literal["linear", "tonemap", "log1p"] | None = None
     """Transfer function of the input radiance instead of the network's own, for comparisons."""
-    network: str = "unet_log"
-    """Network."""
+    network: str | None = None
+    """Network: kernel_pyramid (the default), fast, shuffled_unet, unet_log, or the paper's unet."""
     weights: str = "none"
-    """Weights to start from: none, or a file."""
+    """Weights to start from: none, base or a file."""
     device: Device = "auto"
     """Where to train."""
 
@@ -221,8 +221,10 @@ class DenoiseConfig(Common):
     """EXR files, folders or patterns such as shot.####.exr."""
     out: Path = Path("denoised")
     """Output directory; it is created."""
-    weights: str = ""
-    """Weights file; needed for everything but --list-roles."""
+    weights: str = "base"
+    """Weights: base, or a file such as a run's weights.safetensors."""
+    network: str | None = None
+    """Which network's base weights; kernel_pyramid by default."""
     half: str | None = None
     """Pattern of the other half of each input frame; both are denoised and averaged."""
     role: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -241,8 +243,6 @@ class DenoiseConfig(Common):
         super().__post_init__()
         if not self.inputs:
             raise InputError("no input was given", "Name EXR files, a folder or a pattern such as shot.####.exr")
-        if not self.weights and not self.list_roles:
-            raise InputError("no weights were given", "Give --weights FILE, such as a run's weights.safetensors")
         parse_roles(self.role)
 
     @property

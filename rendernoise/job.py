@@ -10,27 +10,37 @@ from torch import Tensor
 
 from rendernoise.denoiser import Denoiser
 from rendernoise.errors import InputError, RunError
+from rendernoise.networks import DEFAULT_NETWORK
 from rendernoise.run import RunDirectory
 from rendernoise.sources.batching import CropBatcher
 from rendernoise.trainer import Trainer
+from rendernoise.weights import BASE, base_path
 
 Emit = Callable[[dict[str, Any]], None]
 CHECKPOINT_EVERY_S = 15.0
 TRAIN_EVENT_EVERY_STEPS = 25
 
 
-def starting_weights(weights: str) -> Denoiser | None:
+def starting_weights(weights: str | None, network: str | None = None) -> Denoiser | None:
     """What ``--weights`` names, on the CPU; None for ``none``.
 
+    Args:
+        weights: ``none``, ``base``, a file, or None for ``base`` where the network has base weights.
+        network: The network that is wanted; None for the default, or whatever the file holds.
+
     Raises:
-        InputError: ``base``, which does not exist yet.
+        InputError: The network has no base weights, or the file holds another network.
         WeightsError: The file is missing or no weights.
     """
-    if weights == "none":
+    wanted = network or DEFAULT_NETWORK
+    if weights == "none" or (weights is None and wanted not in BASE):
         return None
-    if weights == "base":
-        raise InputError("this version ships no base weights", "Use --weights none or a file")
-    return Denoiser.load(weights, "cpu")
+    base = weights in (None, "base")
+    loaded = Denoiser.load(base_path(wanted) if base else str(weights), "cpu")
+    holds = loaded.model.spec.network
+    if network and holds != network:
+        raise InputError(f"{weights} holds a {holds}, not a {network}", "Leave --network out")
+    return loaded
 
 
 class TrainingJob:
@@ -80,6 +90,13 @@ class TrainingJob:
         """What the subclass must remember, as JSON values."""
         return {}
 
+    def own_tensors(self) -> dict[str, Tensor]:
+        """What tensors the subclass must remember, under names that the trainer does not use."""
+        return {}
+
+    def load_own_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what :meth:`own_tensors` gave, from among others."""
+
     def load_state(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state` gave."""
 
@@ -90,6 +107,7 @@ class TrainingJob:
     def checkpoint(self) -> None:
         """Keep everything that the next step depends on."""
         tensors, trainer_state = self.trainer.state_dict()
+        tensors |= self.own_tensors()
         own = {
             "trainer": trainer_state,
             "batcher": self.batcher.state_dict(),
@@ -118,6 +136,7 @@ class TrainingJob:
 
     def _restore_from(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         self.trainer.load_state_dict(tensors, state["trainer"])
+        self.load_own_tensors(tensors)
         self.load_state(state)
         self.batcher.load_state_dict(state["batcher"])
         self.elapsed_before_s, self.train_s = state["seconds"]

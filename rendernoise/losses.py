@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from rendernoise.color import GAMMA, tonemap
 from rendernoise.errors import InputError
@@ -100,6 +102,24 @@ LOSSES: dict[str, Loss] = {
         ),
     )
 }
+
+
+def noise_weights(prediction: Tensor, noisy: Tensor, window_px: int = 17) -> Tensor:
+    """Weights ``[N, 1, H, W]`` in (0, 1] for the loss: 1 / (1 + the noise around a pixel).
+
+    Least squares does best when samples count by their inverse variance (Aitken 1935), and L_HDR takes that
+    to grow with brightness alone. The noise of the *input* around a pixel, ((A − f) / (f + 0.01))² averaged over a
+    window, tells where it is larger: below fireflies, say. As no target has a part in it, the minimiser stays the mean.
+
+    Args:
+        prediction: f(A), ``[N, 3, H, W]``, exposed and without gradient.
+        noisy: A, exposed; what is not finite counts as 0.
+        window_px: Side of the window, odd.
+    """
+    noisy = torch.nan_to_num(noisy, nan=0.0, posinf=0.0, neginf=0.0)
+    relative = ((noisy - prediction) / (prediction.clamp_min(0) + EPSILON)).square().mean(1, keepdim=True)
+    around = F.avg_pool2d(relative, window_px, 1, window_px // 2, count_include_pad=False)
+    return 1 / (1 + around)
 
 
 def get_loss(name: str, needs: Statistic | None = None) -> Loss:

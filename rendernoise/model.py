@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rendernoise.color import TRANSFERS, auto_exposure
 from rendernoise.errors import InputError
-from rendernoise.frame import Frame, Layout
+from rendernoise.frame import PLANE_CHANNELS, Frame, Layout, Plane
 from rendernoise.networks import network_class
 
 EXPOSURE_RULES = ("none", "auto")
@@ -25,18 +25,21 @@ class ModelSpec:
         planes: The input planes, in order.
         transfer: A name in ``color.TRANSFERS``, applied to exposed radiance.
         exposure: ``none``, or ``auto`` for :func:`rendernoise.color.auto_exposure` of each frame.
+        bears_absence: Whether the weights were trained with planes left out, so that a frame may lack any but radiance.
     """
 
     network: str
     planes: tuple[str, ...]
     transfer: str
     exposure: str
+    bears_absence: bool = False
 
     @classmethod
-    def default(cls, network: str, planes: tuple[str, ...]) -> ModelSpec:
-        """The spec with the transfer and exposure that the network was made for."""
+    def default(cls, network: str, planes: tuple[str, ...] | None = None) -> ModelSpec:
+        """The spec that the network was made for; ``planes`` are for those that can do with fewer or others."""
         kind = network_class(network)
-        return cls(network, planes, kind.transfer, kind.exposure)
+        taken = kind.planes if kind.bears_absence else planes or kind.planes
+        return cls(network, taken, kind.transfer, kind.exposure, kind.bears_absence)
 
     def __post_init__(self) -> None:
         unsupported = [p for p in self.planes if p not in _COMPRESS]
@@ -44,6 +47,8 @@ class ModelSpec:
             raise InputError(f"no network takes the plane {unsupported[0]!r}", f"Use {', '.join(_COMPRESS)}")
         if self.transfer not in TRANSFERS or self.exposure not in EXPOSURE_RULES:
             raise InputError(f"unknown transfer {self.transfer!r} or exposure {self.exposure!r}")
+        if not isinstance(self.bears_absence, bool):
+            raise InputError(f"bears_absence is {self.bears_absence!r}, not true or false")
 
     @property
     def layout(self) -> Layout:
@@ -55,16 +60,12 @@ class ModelSpec:
         return asdict(self)
 
 
-def _finite(x: Tensor) -> Tensor:
-    # A renderer's NaN must not spread over the receptive field; 0 is what a lost sample contributes.
-    return torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
-
-
 # How each plane is brought to the range that networks like; radiance goes through exposure and transfer instead.
 _COMPRESS = {
     "radiance": lambda x: x,
     "albedo": lambda x: x.clamp(0, 1),
     "normal": lambda x: x.clamp(-1, 1),
+    "roughness": lambda x: x.clamp(0, 1),
     "depth": lambda x: x.clamp_min(0).log1p(),
 }
 
@@ -82,18 +83,48 @@ class DenoisingModel(nn.Module):
         self.layout = spec.layout
         self.network = network_class(spec.network)(self.layout.channels)
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The planes that a frame must have."""
+        return ("radiance",) if self.spec.bears_absence else self.layout.names
+
     def exposure_of(self, frame: Frame) -> float:
         """The factor by which this model scales the frame's radiance before the transfer."""
         return auto_exposure(frame.radiance) if self.spec.exposure == "auto" else 1.0
 
+    def radiance_of(self, planes: Tensor) -> Tensor:
+        """The radiance ``[N, 3, H, W]`` among raw planes in layout order."""
+        return planes[:, dict(self.layout.slices())["radiance"]]
+
+    def stack(self, frame: Frame) -> Plane:
+        """The frame's planes ``[C, H, W]`` in layout order, NaN for one that it lacks where the weights bear that.
+
+        Raises:
+            ImageError: The frame lacks a plane that the weights need.
+        """
+        if self.spec.bears_absence:
+            unknown = {
+                name: np.full((PLANE_CHANNELS[name], frame.height, frame.width), np.nan, np.float32)
+                for name in self.layout.missing(frame)
+            }
+            frame = frame.with_planes(**unknown) if unknown else frame
+        return np.ascontiguousarray(self.layout.stack(frame))
+
     def preprocess(self, planes: Tensor, exposure: Tensor) -> Tensor:
         """Raw planes ``[N, C, H, W]`` in layout order to network inputs; exposure is ``[N, 1, 1, 1]``."""
         transfer = TRANSFERS[self.spec.transfer].forward
-        parts: list[Tensor] = []
+        inputs = torch.empty_like(planes)
         for name, channels in self.layout.slices():
-            plane = _finite(planes[:, channels])
-            parts.append(transfer(plane * exposure) if name == "radiance" else _COMPRESS[name](plane))
-        return torch.cat(parts, dim=1)
+            plane = planes[:, channels]
+            # A renderer's NaN must not spread over the receptive field. A lost sample adds no radiance; a lost feature
+            # is one that the frame does not have.
+            if name == "radiance":
+                kept = torch.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0)
+                # Again, for what only the exposure makes infinite: that is the largest float, and no lost sample.
+                inputs[:, channels] = transfer(torch.nan_to_num(kept * exposure))
+            else:
+                inputs[:, channels] = torch.where(plane.isfinite(), _COMPRESS[name](plane), self.network.absent)
+        return inputs
 
     def forward(self, planes: Tensor, exposure: Tensor) -> Tensor:
         """Denoised radiance ``[N, 3, H, W]`` in the input's own scale, float32."""
@@ -101,6 +132,6 @@ class DenoisingModel(nn.Module):
 
     def input_of(self, frame: Frame, device: torch.device) -> tuple[Tensor, Tensor]:
         """A whole frame as the two arguments of :meth:`forward`."""
-        planes = torch.from_numpy(np.ascontiguousarray(self.layout.stack(frame)))[None]
+        planes = torch.from_numpy(self.stack(frame))[None]
         exposure = torch.full((1, 1, 1, 1), self.exposure_of(frame))
         return planes.to(device), exposure.to(device)

@@ -17,7 +17,7 @@ from rendernoise.guard import ErrorEstimate, TileErrors, pooled_estimate, tile_e
 from rendernoise.job import Emit, TrainingJob, starting_weights
 from rendernoise.losses import Loss, get_loss
 from rendernoise.model import DenoisingModel, ModelSpec
-from rendernoise.networks import DEFAULT_NETWORK
+from rendernoise.networks import DEFAULT_NETWORK, network_class
 from rendernoise.recipes import steps_that_pixels_bear, wants_symmetries
 from rendernoise.run import RunDirectory
 from rendernoise.sources.batching import CropBatcher, CropPlan, held_out
@@ -40,7 +40,7 @@ def run_train(config: TrainConfig, emit: Emit = lambda event: None) -> dict[str,
         RendernoiseError: Bad input, no room; the run stays resumable.
     """
     device = pick_device(config.device)
-    base = starting_weights(config.weights)
+    base = starting_weights(config.weights, config.network)
     loss = get_loss(config.loss)
     source = ExrPairs(config.pairs, a=config.a, b=config.b, target=config.target, frames=config.frame_list)
     spec = _spec(config, base, source.planes)
@@ -69,14 +69,13 @@ def loss_note(loss: Loss, target: str) -> str:
 
 def _spec(config: TrainConfig, base: Denoiser | None, planes: tuple[str, ...]) -> ModelSpec:
     if base is None:
-        spec = ModelSpec.default(config.network, planes)
+        network = config.network or DEFAULT_NETWORK
+        spec = ModelSpec.default(network, tuple(p for p in network_class(network).planes if p in planes))
         return replace(spec, transfer=config.transfer) if config.transfer else spec
     spec = base.model.spec
-    if config.network not in (DEFAULT_NETWORK, spec.network):
-        raise InputError(f"{config.weights} holds a {spec.network}, not a {config.network}", "Leave --network out")
     if config.transfer not in (None, spec.transfer):
         raise InputError(f"{config.weights} was trained with transfer {spec.transfer}", "Leave --transfer out")
-    missing = [name for name in spec.planes if name not in planes]
+    missing = [name for name in base.model.needs if name not in planes]
     if missing:
         raise InputError(
             f"not every frame has {', '.join(missing)}, which {config.weights} needs",

@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rendernoise._version import __version__
-from rendernoise.color import display
 from rendernoise.config import OnlineConfig, parse_resolution
-from rendernoise.denoiser import Denoiser, merge_halves, pick_device
-from rendernoise.errors import InputError, RendernoiseError, SceneError
-from rendernoise.frame import FramePair, Plane
-from rendernoise.guard import ErrorEstimate, TileErrors, error_map, estimate_error, shot_estimates, tile_errors
-from rendernoise.io.exr import write_layers
-from rendernoise.io.image import write_png
-from rendernoise.io.renders import write_half
-from rendernoise.io.sequence import frame_path
+from rendernoise.denoiser import Denoiser, pick_device
+from rendernoise.errors import RendernoiseError, SceneError
+from rendernoise.frame import FramePair
+from rendernoise.guard import ErrorEstimate, TileErrors, estimate_error, shot_estimates, tile_errors
+from rendernoise.io.exr_image import count_bad
 from rendernoise.job import Emit, TrainingJob, starting_weights
 from rendernoise.losses import get_loss
 from rendernoise.model import DenoisingModel, ModelSpec
+from rendernoise.outputs import ShotFiles
+from rendernoise.overfitting import LOOK_EVERY_STEPS, OverfitWatch
 from rendernoise.recipes import (
     MIN_STEPS,
     RECIPES,
@@ -44,8 +42,6 @@ from rendernoise.sources.batching import CropBatcher, held_out
 from rendernoise.sources.live import LivePairs
 from rendernoise.sources.store import PairStore
 from rendernoise.trainer import Trainer
-
-PLANES = ("radiance", "albedo", "normal")
 
 
 def run_online(
@@ -65,12 +61,11 @@ def run_online(
     """
     shot = find_shot(config.scenes, config.frame_list, config.camera)
     device = pick_device(config.device)
-    base = starting_weights(config.weights)
     recipe = RECIPES[config.recipe]
-    network = config.network or recipe.network
-    spec = base.model.spec if base else ModelSpec.default(network, PLANES)
-    if base and config.network and spec.network != config.network:
-        raise InputError(f"{config.weights} holds a {spec.network}, not a {config.network}", "Leave --network out")
+    base = starting_weights(
+        config.weights, config.network or (recipe.network if config.weights in (None, "base") else None)
+    )
+    spec = base.model.spec if base else ModelSpec.default(config.network or recipe.network)
     run = RunDirectory(config.out, config.to_json(), resume=config.resume, overwrite=config.overwrite)
     if run.complete:
         emit({"event": "note", "text": f"the run in {config.out} is complete already"})
@@ -105,6 +100,7 @@ class _Job(TrainingJob):
         start_renderer: Callable[[], RendererProcess] | None,
     ) -> None:
         self.config, self.recipe, self.shot, self.device = config, recipe, shot, device
+        self.started_from = (config.weights or "base") if base else "none"
         torch.manual_seed(config.seed)
         model = base.model if base else DenoisingModel(spec)
         self.store = PairStore(run.work / "pairs")
@@ -118,6 +114,8 @@ class _Job(TrainingJob):
             tell=lambda line: self.log({"event": "note", "text": line}),
         )
         self.steps_left = self.most_steps = 0
+        self.watch, self.overfits = OverfitWatch(), False
+        self.files = ShotFiles(config.out, shot.name, config.seed)
         self.steps_per_pair = config.steps if config.steps is not None else recipe.steps
         self.estimates: dict[int, ErrorEstimate] = {}
         self.denoise_s = self.wait_s = 0.0
@@ -145,7 +143,8 @@ class _Job(TrainingJob):
                 self._final_pass(denoiser)
             denoiser.save(self.config.out / "weights.safetensors")
         if self.config.save_halves:
-            self._save_halves()
+            for number in self.store.frames:
+                self.files.write_halves(self.store.frame_pair(number))
         summary = self._summary()
         self.run_dir.finish(summary)
         self.emit({"event": "done", **summary})
@@ -170,14 +169,15 @@ class _Job(TrainingJob):
 
     def _score(self, index: int, pair: FramePair) -> None:
         """Law 5: measure f on a pair that it has never seen, before the step that uses it."""
+        self._tell_of_bad_samples(pair)
         start = time.monotonic()
         with self.trainer.averaged():
-            look = Denoiser(self.trainer.model, device=self.device, autocast=self.trainer.autocast)
+            look = Denoiser(self.trainer.model, device=self.device)
             from_a, from_b = look.halves(pair)
         estimate = estimate_error(pair, from_a, from_b)
         self.estimates[pair.number] = estimate
         if self.config.final_pass:
-            self._write(pair, from_a, from_b, "")
+            self.files.write(pair, from_a, from_b, "")
         self.denoise_s += time.monotonic() - start
         self.log(
             {
@@ -192,6 +192,15 @@ class _Job(TrainingJob):
                 "wall_s": self.elapsed(),
             }
         )
+
+    def _tell_of_bad_samples(self, pair: FramePair) -> None:
+        """Say how many pixels are not finite: the loss leaves them out, and to the network they are black."""
+        assert pair.partner is not None
+        counts = [count_bad(frame) for frame in (pair.input, pair.partner)]
+        nan, infinite = (sum(c[kind] for c in counts) for kind in ("nan", "inf"))
+        if nan or infinite:
+            text = f"warning: frame {pair.number} has {nan} NaN and {infinite} infinite pixel(s), left out of the loss"
+            self.log({"event": "note", "frame": pair.number, "text": text})
 
     def _train_on_newest(self, index: int) -> None:
         while self.steps_left:
@@ -214,12 +223,29 @@ class _Job(TrainingJob):
             return
         self.batcher.all_frames = True
         reserve_s = self._final_pass_s()
-        while self.trainer.step_count < self._total_steps():
+        while self.trainer.step_count < self._total_steps() and not self.overfits:
             if self.config.time and self.elapsed() > self.config.time - reserve_s:
                 break
             self._step()
+            if self._may_overfit and self.trainer.step_count % LOOK_EVERY_STEPS == 0:
+                self._look_for_overfitting()
             if self.checkpoint_due():
                 self.checkpoint()
+        if self._may_overfit and not self.overfits:
+            self._look_for_overfitting()
+
+    @property
+    def _may_overfit(self) -> bool:
+        """Whether pixels come up so often that their noise could be learned by heart, and some were held out."""
+        return self.batcher.augment and self.recipe.crops.hold_out
+
+    def _look_for_overfitting(self) -> None:
+        """Go back to the best weights, and train no more, once pixels that are never targets get worse."""
+        if not self.watch.still_helps(self.trainer, self.store):
+            self.overfits = True
+            self.trainer.adopt(self.watch.best)
+            text = f"held-out pixels got worse by step {self.trainer.step_count}: the best weights so far are kept"
+            self.log({"event": "note", "text": text})
 
     def _final_pass(self, denoiser: Denoiser) -> None:
         fingerprint = denoiser.fingerprint()
@@ -236,38 +262,10 @@ class _Job(TrainingJob):
         start = time.monotonic()
         pair = self.store.frame_pair(number)
         from_a, from_b = denoiser.halves(pair)
-        path = self._write(pair, from_a, from_b, fingerprint)
+        path = self.files.write(pair, from_a, from_b, fingerprint)
         self.denoise_s += time.monotonic() - start
         self.emit({"event": "frame", "frame": number, "path": str(path)})
         return tile_errors(pair, from_a, from_b, held_out(pair.input.height, pair.input.width, number))
-
-    def _write(self, pair: FramePair, from_a: Plane, from_b: Plane, fingerprint: str) -> Path:
-        frame, noisy = merge_halves(pair, from_a, from_b)
-        out, name = self.config.out, self.shot.name
-        (out / "denoised").mkdir(exist_ok=True)
-        (out / "preview").mkdir(exist_ok=True)
-        path = frame_path(out / "denoised", name, pair.number, "exr")
-        layers = {
-            "": frame.radiance,
-            "noisy": noisy,
-            "error": error_map(pair, from_a, from_b),
-            **{n: frame.planes[n] for n in ("albedo", "normal", "depth") if n in frame.planes},
-        }
-        attributes = {"rendernoise.version": __version__, "spp": frame.spp, "seed": self.config.seed}
-        if fingerprint:
-            attributes["rendernoise.weights"] = fingerprint
-        write_layers(path, layers, {**attributes, "frame": pair.number})
-        write_png(frame_path(out / "preview", name, pair.number, "png"), display(frame.radiance))
-        return path
-
-    def _save_halves(self) -> None:
-        folder = self.config.out / "halves"
-        folder.mkdir(exist_ok=True)
-        for number in self.store.frames:
-            pair = self.store.frame_pair(number)
-            assert pair.partner is not None
-            for half, frame in (("a", pair.input), ("b", pair.partner)):
-                write_half(folder, self.shot.name, half, frame, self.config.seed)
 
     # -- training -----------------------------------------------------------------------------------------------
 
@@ -299,8 +297,9 @@ class _Job(TrainingJob):
         return min(1.0, max(steps, clock))
 
     def _final_pass_s(self) -> float:
-        """Seconds that the final pass will take, judged by the scores at arrival (in bf16, so twice that)."""
-        return 2 * self.denoise_s / max(1, len(self.store)) * len(self.store.frames) if self.config.final_pass else 0.0
+        """Seconds that the final pass will take, judged by the scores at arrival, with a margin."""
+        each_s = 1.5 * self.denoise_s / max(1, len(self.store))
+        return each_s * len(self.store.frames) if self.config.final_pass else 0.0
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -309,6 +308,8 @@ class _Job(TrainingJob):
         return {
             "pairs": self.pairs.state_dict(),
             "steps_left": self.steps_left,
+            "overfits": self.overfits,
+            "watched": self.watch.errors.tolist(),
             "steps_per_pair": self.steps_per_pair,
             "most_steps": self.most_steps,
             "estimates": {n: [e.relmse, e.low, e.high, e.noisy_relmse] for n, e in self.estimates.items()},
@@ -316,11 +317,21 @@ class _Job(TrainingJob):
             "wait_s": self.wait_s,
         }
 
+    def own_tensors(self) -> dict[str, Tensor]:
+        """The best weights so far."""
+        return {f"best.{i}": weight for i, weight in enumerate(self.watch.best)}
+
+    def load_own_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take them back."""
+        count = sum(name.startswith("best.") for name in tensors)
+        self.watch.best = [tensors[f"best.{i}"] for i in range(count)]
+
     def load_state(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state` gave."""
+        self.watch.errors = np.array(state["watched"])
         self.pairs.load_state_dict(state["pairs"])
         self.steps_left, self.steps_per_pair = state["steps_left"], state["steps_per_pair"]
-        self.most_steps = state["most_steps"]
+        self.most_steps, self.overfits = state["most_steps"], state["overfits"]
         self.estimates = {int(n): ErrorEstimate(*values) for n, values in state["estimates"].items()}
         self.denoise_s, self.wait_s = state["denoise_s"], state["wait_s"]
 
@@ -348,7 +359,7 @@ class _Job(TrainingJob):
             "seed": self.config.seed,
             "steps": self.trainer.step_count,
             "loss": self.trainer.loss.name,
-            "started_from": self.config.weights,
+            "started_from": self.started_from,
         }
 
     def _summary(self) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def denoise_sequence(
     left = [f for f in planned if f.out not in known]
     if not left:
         return Outcome((), tuple(f.out for f in skipped), ())
-    path, found = first_roles(left, denoiser.model.layout.names, roles)
+    path, found = first_roles(left, denoiser.model.needs, roles)
     emit({"event": "roles", "path": str(path), "roles": {role: list(names) for role, names in found.items()}})
     for folder in dict.fromkeys(f.out.parent for f in left):
         make_directory(folder)
@@ -205,8 +205,9 @@ def _read(
 ) -> tuple[Exr, Frame]:
     """A file, and its frame with the planes that the weights need."""
     exr = read(path)
-    names = denoiser.model.layout.names
-    _check_planes(roles_of(exr, path, roles), names, path)
+    found = roles_of(exr, path, roles)
+    _check_planes(found, denoiser.model.needs, path)
+    names = [name for name in denoiser.model.layout.names if name in found]
     frame = to_frame(exr, roles=roles, number=number)
     bad = {kind: count for kind, count in count_bad(frame).items() if count}
     if bad:

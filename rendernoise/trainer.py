@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from rendernoise.losses import Loss
+from rendernoise.denoiser import pays_bf16
+from rendernoise.losses import Loss, noise_weights
 from rendernoise.model import DenoisingModel
+from rendernoise.muon import Muon
 from rendernoise.sources.batching import Batch
 
 
@@ -20,20 +21,28 @@ class TrainerOptions:
     """How the weights move.
 
     Args:
-        learning_rate: Peak rate of Adam.
+        optimizer: ``muon`` or ``adam``.
+        learning_rate: Peak rate.
         betas: Adam's decay rates (the paper's are 0.9 and 0.99).
         warmup_steps: Steps over which the rate rises linearly.
         tail: Share of the run, at its end, over which the rate falls to 0 along a cosine.
         ema: Decay of the averaged weights that are used for images; 0 for none.
         clip_norm: Largest gradient norm; 0 for none. Gradients may be clipped, targets never.
+        momentum: Of Muon.
+        weight_decay: Of Muon.
+        weigh_noise: Whether noisy surroundings count less (:func:`rendernoise.losses.noise_weights`).
     """
 
+    optimizer: Literal["muon", "adam"] = "muon"
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
     warmup_steps: int = 20
     tail: float = 0.4
     ema: float = 0.99
     clip_norm: float = 1.0
+    momentum: float = 0.95
+    weight_decay: float = 0.0
+    weigh_noise: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,16 +54,21 @@ class StepReport:
     learning_rate: float
 
 
-def pays_bf16(device: torch.device) -> bool:
-    """Whether bf16 arithmetic is native here: CUDA from Ampere on, CPUs with AVX-512 BF16 or AMX."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    probe: Callable[[], bool] = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return device.type == "cpu" and probe()
+def _optimizer(model: DenoisingModel, options: TrainerOptions, dtype: torch.dtype) -> torch.optim.Optimizer:
+    if options.optimizer == "muon":
+        return Muon(
+            model.parameters(),
+            lr=options.learning_rate,
+            betas=options.betas,
+            momentum=options.momentum,
+            weight_decay=options.weight_decay,
+            dtype=dtype,
+        )
+    return torch.optim.Adam(model.parameters(), lr=options.learning_rate, betas=options.betas)
 
 
 class Trainer:
-    """Adam on one loss, with warm-up, tail, averaged weights and a guard against non-finite steps.
+    """One loss, with warm-up, tail, averaged weights and a guard against non-finite steps.
 
     Args:
         model: Trained in place.
@@ -69,7 +83,7 @@ class Trainer:
         self.step_count = 0
         self.skipped = 0
         self.autocast = pays_bf16(device)
-        self._adam = torch.optim.Adam(model.parameters(), lr=options.learning_rate, betas=options.betas)
+        self._optimizer = _optimizer(model, options, torch.bfloat16 if self.autocast else torch.float32)
         self._average = [p.detach().clone() for p in model.parameters()] if options.ema else []
 
     def rate(self, progress: float) -> float:
@@ -83,23 +97,28 @@ class Trainer:
     def step(self, batch: Batch, progress: float = 0.0) -> StepReport:
         """One optimisation step; a batch whose loss or gradient is not finite is skipped, counted and reported."""
         rate = self.rate(progress)
-        for group in self._adam.param_groups:
+        for group in self._optimizer.param_groups:
             group["lr"] = rate
         batch = batch.to(self.device)
         self.step_count += 1
-        self._adam.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             prediction = self.model(batch.planes, batch.exposure)
-        loss = self.loss(prediction, batch.target, batch.weight)
+        # Both in the exposure of the input: the loss is relative above 0.01, which must not mean another brightness
+        # in every scene. A factor is no curve: the minimiser stays the mean.
+        prediction, weight = prediction * batch.exposure, batch.weight
+        if self.options.weigh_noise:
+            weight = weight * noise_weights(prediction.detach(), self.model.radiance_of(batch.planes) * batch.exposure)
+        loss = self.loss(prediction, batch.target * batch.exposure, weight)
         loss.backward()
         limit = self.options.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(float(norm))):
-            self._adam.zero_grad(set_to_none=True)
+            self._optimizer.zero_grad(set_to_none=True)
             self.skipped += 1
             return StepReport(self.step_count, None, rate)
-        self._adam.step()
+        self._optimizer.step()
         self._update_average()
         return StepReport(self.step_count, value, rate)
 
@@ -117,6 +136,17 @@ class Trainer:
         """Within ``with trainer.averaged():`` the model has the averaged weights."""
         return _Swapped(list(self.model.parameters()), self._average)
 
+    def copy_of_average(self) -> list[Tensor]:
+        """The averaged weights as they are now; the weights themselves where none are averaged."""
+        return [weight.detach().clone() for weight in self._average or self.model.parameters()]
+
+    def adopt(self, weights: list[Tensor]) -> None:
+        """Take these for the weights and for their average."""
+        with torch.no_grad():
+            for kept in (list(self.model.parameters()), self._average):
+                for own, other in zip(kept, weights, strict=False):
+                    own.copy_(other)
+
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next step depends on: tensors, and JSON values."""
         tensors: dict[str, Tensor] = {}
@@ -124,8 +154,8 @@ class Trainer:
             tensors[f"model.{name}"] = p.detach()
             if self._average:
                 tensors[f"average.{name}"] = self._average[i]
-            for key, value in self._adam.state.get(p, {}).items():
-                tensors[f"adam.{key}.{name}"] = value
+            for key, value in self._optimizer.state.get(p, {}).items():
+                tensors[f"optimizer.{key}.{name}"] = value
         return tensors, {"step_count": self.step_count, "skipped": self.skipped}
 
     def load_state_dict(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -136,11 +166,12 @@ class Trainer:
                 p.copy_(tensors[f"model.{name}"])
                 if self._average:
                     self._average[i].copy_(tensors[f"average.{name}"])
-                keys = [k.split(".", 2)[1] for k in tensors if k.startswith("adam.") and k.split(".", 2)[2] == name]
+                named = (k.split(".", 2) for k in tensors if k.startswith("optimizer."))
+                keys = [key for _, key, parameter in named if parameter == name]
                 if keys:
-                    # Adam keeps its moments in the parameter's own memory order and its step on the CPU.
-                    self._adam.state[p] = {
-                        k: torch.empty_like(p).copy_(t) if (t := tensors[f"adam.{k}.{name}"]).ndim else t.clone()
+                    # Optimisers keep their moments in the parameter's own memory order and their step on the CPU.
+                    self._optimizer.state[p] = {
+                        k: torch.empty_like(p).copy_(t) if (t := tensors[f"optimizer.{k}.{name}"]).ndim else t.clone()
                         for k in keys
                     }
 

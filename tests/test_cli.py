@@ -75,7 +75,7 @@ def test_an_unknown_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> N
         (["--recipe", "theirs"], "theirs"),
         (["--network", "resnet"], "no network 'resnet'"),
         (["--weights", "absent.safetensors"], "no weights at absent.safetensors"),
-        (["--weights", "base"], "base"),
+        (["--weights", "base", "--network", "unet"], "there are no base weights of unet"),
         (["--variant", "gpu"], "gpu"),
         (["--camera", "absent.json"], "absent.json"),
         (["--frames", "5"], "5"),

@@ -41,7 +41,7 @@ def image(height: int = 40, width: int = 60, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).lognormal(-1, 1, (3, height, width)).astype(np.float32)
 
 
-@given(exponent=st.integers(-12, 12), seed=st.integers(0, 50), height=st.integers(1, 30), width=st.integers(1, 30))
+@given(exponent=st.integers(-30, 30), seed=st.integers(0, 50), height=st.integers(1, 30), width=st.integers(1, 30))
 def test_exposure_undoes_the_scale_of_a_frame(exponent: int, seed: int, height: int, width: int) -> None:
     frame = image(height, width, seed)
     scale = np.float32(2.0**exponent)
@@ -78,15 +78,15 @@ def test_black_negative_and_broken_frames_have_an_exposure() -> None:
     broken = frame.copy()
     broken[0, 0, 0], broken[1, 9, 9], broken[2, 7, 7] = np.nan, np.inf, -np.inf
     assert auto_exposure(broken) == pytest.approx(auto_exposure(frame), rel=0.1)
-    assert auto_exposure(np.full((3, 4, 4), 1e30, np.float32)) == 1e-6
-    assert auto_exposure(np.full((3, 4, 4), 1e-30, np.float32)) == 1e6
+    assert auto_exposure(np.full((3, 4, 4), 1e30, np.float32)) == 1e-12
+    assert auto_exposure(np.full((3, 4, 4), 1e-30, np.float32)) == 1e12
 
 
 @given(arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.floats(width=32)))
 def test_any_frame_has_a_finite_exposure_and_preview(plane: np.ndarray) -> None:
     frame = np.stack([plane] * 3)
     with np.errstate(all="ignore"):
-        assert 1e-6 <= auto_exposure(frame) <= 1e6
+        assert 1e-12 <= auto_exposure(frame) <= 1e12
         shown = display(frame)
     assert shown.dtype == np.float32
     assert ((shown >= 0) & (shown <= 1)).all()

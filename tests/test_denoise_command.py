@@ -26,6 +26,7 @@ from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.render.analytic import AnalyticRenderer
 from rendernoise.render.camera import View
 from rendernoise.sequence import denoise_sequence, plan_frames
+from rendernoise.weights import base_path
 
 W, H = 48, 32
 
@@ -168,6 +169,29 @@ def test_both_halves_are_averaged_and_the_error_is_told(
     np.testing.assert_allclose(after.radiance, (from_a + from_b) / 2, rtol=1e-6)
     assert np.array_equal(after.planes["albedo"], pair.input.planes["albedo"])
     assert events[2]["estimated_relmse"] == estimate_error(pair, from_a, from_b).to_json()["estimated_relmse"]
+
+
+@pytest.mark.parametrize("network", [(), ("--network", "kernel_pyramid")])
+def test_base_weights_are_the_default(tmp_path: Path, shot: Path, network: tuple[str, ...]) -> None:
+    assert denoise(shot / "r.a.####.exr", "--out", tmp_path / "out", *network) == 0
+    expected = Denoiser.load(base_path("kernel_pyramid"), "cpu")
+    after = exr.read(tmp_path / "out" / "r.a.0002.exr")
+    assert after.attributes["rendernoise.weights"] == expected.fingerprint()
+    frame = read_frame(shot / "r.a.0002.exr", number=2)
+    np.testing.assert_allclose(read_frame(tmp_path / "out" / "r.a.0002.exr").radiance, expected.radiance(frame))
+
+
+@pytest.mark.parametrize("layers", [("",), ("", "normal"), ("", "albedo", "normal")], ids="+".join)
+@pytest.mark.parametrize("value", [0.0, 1e-6, 0.5, 1e6])
+def test_base_weights_take_whatever_there_is(tmp_path: Path, layers: tuple[str, ...], value: float) -> None:
+    """Constant and black frames, black albedo, features missing, any exposure."""
+    planes = {name: np.full((3, 5, 7), 0.0 if name else value, np.float32) for name in layers}
+    exr.write_layers(tmp_path / "x.0001.exr", planes)
+    assert denoise(tmp_path / "x.0001.exr", "--out", tmp_path / "out") == 0
+    result = read_frame(tmp_path / "out" / "x.0001.exr").radiance
+    assert np.isfinite(result).all()
+    assert (result >= 0).all()
+    assert value == 0 or 0.5 * value < float(result.mean()) < 2 * value
 
 
 def test_bad_pixels_are_counted_and_gone(
@@ -338,7 +362,11 @@ BAD: dict[str, tuple[Callable[[Path, Callable[..., Path]], list[Any]], str]] = {
     ),
     "damaged weights": (case_damaged_weights, "no readable safetensors file"),
     "no weights": (lambda s, w: [s / "r.a.####.exr", "--weights", s / "none.safetensors"], "there are no weights"),
-    "base": (lambda s, w: [s / "r.a.####.exr", "--weights", "base"], "this version ships no base weights"),
+    "no base": (lambda s, w: [s / "r.a.####.exr", "--network", "unet"], "there are no base weights of unet"),
+    "other network": (
+        lambda s, w: [s / "r.a.####.exr", "--weights", w(), "--network", "unet"],
+        "holds a unet_log, not a unet",
+    ),
     "none": (lambda s, w: [s / "r.a.####.exr", "--weights", "none"], "--weights none cannot denoise"),
     "no files": (lambda s, w: [s / "q.####.exr", "--weights", w()], "no file matches"),
     "missing frame": (lambda s, w: [s / "r.a.####.exr", "--frames", "3-4", "--weights", w()], "frame 4"),

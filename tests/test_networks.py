@@ -9,15 +9,42 @@ from torch.nn import functional as F
 
 from rendernoise.errors import InputError
 from rendernoise.networks import DEFAULT_NETWORK, NETWORKS, network_class
+from rendernoise.networks.network import Network
 from rendernoise.networks.unet import UNet
 from rendernoise.networks.unet_log import UNetLog
 
 NAMES = sorted(NETWORKS)
+KERNELS = ("fast", "kernel_pyramid")
+ALL = 10
 
 
+def made(name: str, channels: int | None = None) -> Network:
+    """A network for so many channels; those with kernels insist on all of theirs."""
+    return network_class(name)(ALL if channels is None or name in KERNELS else channels)
+
+
+def parameters_of(name: str, channels: int) -> int:
+    return sum(p.numel() for p in network_class(name)(channels).parameters())
+
+
+@pytest.mark.parametrize("name", ["unet", "unet_log"])
 @pytest.mark.parametrize(("channels", "parameters"), [(3, 991_203), (9, 997_251)])
-def test_the_unet_has_exactly_the_published_parameters(channels: int, parameters: int) -> None:
-    assert sum(p.numel() for p in UNet(channels).parameters()) == parameters
+def test_the_unet_has_exactly_the_published_parameters(name: str, channels: int, parameters: int) -> None:
+    assert parameters_of(name, channels) == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "parameters"),
+    [
+        ("kernel_pyramid", 10, 818_507),
+        ("fast", 10, 458_235),
+        ("shuffled_unet", 3, 786_796),
+        ("shuffled_unet", 10, 794_860),
+    ],
+)
+def test_weights_of_our_networks_keep_their_number(name: str, channels: int, parameters: int) -> None:
+    """Another number means that weights which exist no longer fit."""
+    assert parameters_of(name, channels) == parameters
 
 
 def test_weights_start_as_he_et_al_have_them() -> None:
@@ -38,9 +65,9 @@ def test_activations_are_leaky_with_slope_a_tenth(monkeypatch: pytest.MonkeyPatc
     slopes: list[float] = []
     original = F.leaky_relu
 
-    def watched(x: torch.Tensor, slope: float) -> torch.Tensor:
+    def watched(x: torch.Tensor, slope: float, inplace: bool = False) -> torch.Tensor:
         slopes.append(slope)
-        return original(x, slope)
+        return original(x, slope, inplace)
 
     monkeypatch.setattr(F, "leaky_relu", watched)
     UNet(3)(torch.rand(1, 3, 32, 32))
@@ -50,10 +77,11 @@ def test_activations_are_leaky_with_slope_a_tenth(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("size", [(1, 1), (3, 5), (1, 40), (32, 32), (33, 65)])
-@pytest.mark.parametrize("channels", [3, 9])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (1, 40), (32, 32), (33, 47), (64, 31)])
+@pytest.mark.parametrize("channels", [3, ALL])
 def test_any_size_keeps_its_size(name: str, size: tuple[int, int], channels: int) -> None:
-    result = network_class(name)(channels)(torch.rand(2, channels, *size))
+    network = made(name, channels)
+    result = network(torch.rand(2, network.in_channels, *size))
     assert result.shape == (2, 3, *size)
     assert result.dtype == torch.float32
     assert torch.isfinite(result).all()
@@ -67,8 +95,8 @@ def test_every_network_names_its_transfer_and_learns(name: str) -> None:
     assert NETWORKS[name].transfer in TRANSFERS
     assert NETWORKS[name].exposure in EXPOSURE_RULES
     torch.manual_seed(0)
-    network = network_class(name)(3)
-    network(torch.rand(1, 3, 16, 16)).square().mean().backward()
+    network = made(name)
+    network(torch.rand(1, ALL, 16, 16)).square().mean().backward()
     for key, p in network.named_parameters():
         assert p.grad is not None, key
         assert torch.isfinite(p.grad).all(), key
@@ -77,20 +105,79 @@ def test_every_network_names_its_transfer_and_learns(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_networks_start_differently_but_repeatably(name: str) -> None:
-    made = []
+    weights = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        made.append(network_class(name)(3).state_dict()["entry.weight"])
-    assert torch.equal(made[0], made[1])
-    assert not torch.equal(made[0], made[2])
+        weights.append(made(name).state_dict()["entry.weight"])
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_items_of_a_batch_do_not_see_each_other(name: str) -> None:
-    network = network_class(name)(3)
-    images = torch.rand(2, 3, 32, 48)
+    network = made(name)
+    images = torch.rand(2, ALL, 32, 48)
     with torch.no_grad():
         assert torch.allclose(network(images)[1:], network(images[1:]), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_input_gives_a_number_that_is_none(name: str) -> None:
+    """Compressed planes lie in -1 to 89 (log1p of the largest float32); these go beyond."""
+    torch.manual_seed(0)
+    network = made(name)
+    noise = torch.randn(1, ALL, 32, 48)
+    with torch.no_grad():
+        for planes in (noise * 0, noise * 0 + 89, noise * 0 - 89, noise * 100, noise * 1e4, (noise > 2) * 89.0):
+            for autocast in (False, True):
+                with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                    result = network(planes)
+                assert torch.isfinite(result).all()
+                assert result.dtype == torch.float32
+                assert name == "unet" or (result >= 0).all()
+        assert name == "unet" or (network(torch.rand(1, ALL, 32, 48)) > 0).all()
+
+
+def spread_of_nan(network: Network, length: int, pixel: int) -> torch.Tensor:
+    """The outputs ``[length]`` (bool) that one pixel has a way to, along a strip: no layer hides a NaN."""
+    planes = torch.rand(1, network.in_channels, 64, length)
+    planes[..., 20, pixel] = float("nan")
+    with torch.no_grad():
+        across, along = (network(planes)[0].isnan().any(0).any(0), network(planes.mT)[0].isnan().any(0).any(1))
+    assert torch.equal(across, along), "the same in both directions"
+    return across
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_pixel_reaches_further_than_the_network_says(name: str) -> None:
+    """Seen from the 32 px block of an output; and the bound is no more than one block too wide."""
+    torch.manual_seed(0)
+    network = made(name)
+    kind = type(network)
+    length, furthest = 32 * (2 * (kind.reach_px // 32) + 3), 0
+    for offset in (0, 1, 15, 16, 30, 31):
+        pixel = length // 64 * 32 + offset
+        reached = spread_of_nan(network, length, pixel).nonzero()
+        assert len(reached) > 0
+        blocks = reached // 32 * 32
+        furthest = max(furthest, int(torch.maximum(blocks - pixel, pixel - (blocks + 31)).max()))
+    assert furthest <= kind.reach_px
+    assert furthest > kind.reach_px - 32
+    assert kind.reach_px % 32 == 0, "tiles start that far before a multiple of 32, which must be one again"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_blocks_of_32_px_shift_with_their_content(name: str) -> None:
+    """What lets tiles start at any multiple of 32: away from the borders, an image moved by 32 px gives the same."""
+    torch.manual_seed(0)
+    network = made(name)
+    reach = network.reach_px
+    planes = torch.rand(1, ALL, 32, 2 * reach + 96)
+    with torch.no_grad():
+        whole, moved = network(planes), network(planes[..., 32:])
+    inside = slice(reach, reach + 64)
+    assert torch.allclose(whole[..., 32:][..., inside], moved[..., inside], rtol=1e-4, atol=1e-5)
+    assert not torch.equal(whole[..., inside], moved[..., inside]), "else nothing moved"
 
 
 def test_the_log_head_is_positive_and_finite() -> None:
@@ -107,5 +194,43 @@ def test_the_log_head_is_positive_and_finite() -> None:
 
 def test_the_default_exists_and_an_unknown_network_does_not() -> None:
     assert DEFAULT_NETWORK in NETWORKS
-    with pytest.raises(InputError, match=r"no network 'resnet'\. Choose one of unet"):
+    with pytest.raises(InputError, match=r"no network 'resnet'\. Choose one of kernel_pyramid, fast, shuffled_unet"):
         network_class("resnet")
+
+
+def test_fast_is_the_default_with_fewer_channels() -> None:
+    default, fast = network_class(DEFAULT_NETWORK), network_class("fast")
+    assert issubclass(fast, default)
+    assert (fast.reach_px, fast.transfer, fast.exposure) == (default.reach_px, default.transfer, default.exposure)
+    assert parameters_of("fast", ALL) < 0.6 * parameters_of(DEFAULT_NETWORK, ALL)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_what_the_network_subtracts(name: str) -> None:
+    """Normals and roughness that are absent everywhere must be as if their weights were 0, whatever they are."""
+    torch.manual_seed(0)
+    network = made(name)
+    planes = torch.rand(1, ALL, 32, 32)
+    planes[:, 6:] = network.absent
+    with torch.no_grad():
+        before = network(planes)
+        entry = network.get_parameter("entry.weight")
+        entry[:, entry.shape[1] * 6 // ALL :] = torch.randn(1)
+        if name in ("unet", "unet_log"):
+            network.get_parameter("exit.0.weight")[:, -4:] = torch.randn(1)
+        after = network(planes)
+    assert torch.allclose(before, after, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", NAMES)
+def test_cuda_gives_what_the_cpu_gives(name: str) -> None:
+    torch.manual_seed(0)
+    network = made(name).eval()
+    planes = torch.rand(2, ALL, 70, 90)
+    with torch.no_grad():
+        expected = network(planes)
+        found = network.cuda()(planes.cuda()).cpu()
+    # Convolutions may take TF32 there: 10 bits of mantissa.
+    assert torch.allclose(found, expected, rtol=2e-2, atol=2e-3)

@@ -24,7 +24,7 @@ def relmse(image: np.ndarray, truth: np.ndarray) -> float:
 def test_online_training_denoises(
     online_config: Callable[..., OnlineConfig], analytic: Callable[..., Callable[[], RendererProcess]]
 ) -> None:
-    config = online_config(FRAMES, steps=5, min_steps=70, spp=4, seed=0)
+    config = online_config(FRAMES, steps=5, min_steps=70, spp=4, seed=0, network="fast", weights="none")
     summary = run_online(config, start_renderer=analytic(resolution=SIZE))
     renderer = AnalyticRenderer(SIZE)
     errors, noise = [], []

@@ -33,7 +33,10 @@ def _names_files(text: str) -> bool:
 
 
 #: What ``bench`` compares; ``NAME@SPP`` takes part at that sample count alone.
-BENCH_METHODS = ("noisy", "online", "online-paper", "base", "oidn", "oidn-prefiltered", "mitsuba-optix")
+BENCH_METHODS = (
+    *("noisy", "online", "online-fast", "online-scratch", "online-paper", "base", "base-fast"),
+    *("oidn", "oidn-prefiltered", "mitsuba-optix"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

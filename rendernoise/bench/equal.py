@@ -14,7 +14,7 @@ COMPARED = ("trimmed_relmse", "relmse", "smape", "flip")
 _LAWFUL = ("trimmed_relmse", "relmse")
 #: How far from -1 the slope of the last piece of a curve may be.
 SLOPE_TOLERANCE = 0.3
-_OURS = ("online", "online-paper", "base")
+_OURS = ("online", "online-fast", "online-scratch", "online-paper", "base", "base-fast")
 
 
 def samples_needed(

@@ -6,10 +6,10 @@ To add one: a class with the members of :class:`Method`, and a line in :func:`ma
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from rendernoise.bench.config import BenchConfig
 from rendernoise.bench.inputs import NoisyFrame, one_sequence
@@ -24,6 +24,7 @@ from rendernoise.job import Emit, starting_weights
 from rendernoise.online import run_online
 from rendernoise.render.process import RendererProcess
 from rendernoise.render.shot import Shot
+from rendernoise.weights import BASE
 
 
 @dataclass(frozen=True)
@@ -127,25 +128,22 @@ class Weights:
     about: str
     weights: str
     device: str
+    network: str | None = None
 
     def why_not(self) -> str | None:
-        """Base weights may not be there; a file that is not is the user's mistake, and no reason to go on.
+        """A network may have no base weights; a file that is not there is the user's mistake, and no reason to go on.
 
         Raises:
             WeightsError: The file is missing or damaged.
         """
-        if self.weights != "base":
-            starting_weights(self.weights)
-            return None
-        try:
-            starting_weights(self.weights)
-        except InputError as error:
-            return str(error).split(". ")[0]
+        if self.network and self.network not in BASE:
+            return f"there are no base weights of {self.network}"
+        starting_weights(self.weights, self.network)
         return None
 
     def run(self, cell: Cell) -> Iterator[Output]:
         """One frame after the other, timed warm."""
-        loaded = starting_weights(self.weights)
+        loaded = starting_weights(self.weights, self.network)
         assert loaded is not None
         denoiser = Denoiser(loaded.model, loaded.provenance, pick_device(self.device))
         for index, frame in enumerate(cell.frames):
@@ -171,7 +169,7 @@ class Online:
     name: str
     label: str
     about: str
-    recipe: Literal["ours", "paper"]
+    choices: Mapping[str, str]
     config: BenchConfig
     shot: Shot | None
     start_renderer: Callable[[], RendererProcess] | None = None
@@ -194,9 +192,9 @@ class Online:
             frames=config.frames,
             spp=cell.spp // 2,
             seed=cell.seed,
-            recipe=self.recipe,
             out=cell.work,
             resume=True,
+            **self.choices,  # pyright: ignore[reportArgumentType]
         )
         summary = run_online(options, cell.emit, self.start_renderer)
         share = 1 / max(1, len(summary["frames"]))
@@ -265,6 +263,15 @@ _OIDN = "rendernoise.bench.oidn:Oidn"
 _OPTIX = "rendernoise.render.optix:MitsubaOptix"
 
 
+#: The ways of ``online``: what a label adds, and the options that differ from its defaults.
+ONLINE: dict[str, tuple[str, dict[str, str]]] = {
+    "online": ("", {}),
+    "online-fast": (", fast", {"network": "fast"}),
+    "online-scratch": (", from random weights", {"weights": "none"}),
+    "online-paper": (", paper's recipe", {"recipe": "paper"}),
+}
+
+
 def make_method(
     name: str,
     config: BenchConfig,
@@ -285,13 +292,14 @@ def make_method(
             return Foreign(
                 name, "OptiX", "NVIDIA's OptiX denoiser as Mitsuba offers it", ForeignSpec(_OPTIX, {}, takes_view=True)
             )
-        case "online" | "online-paper":
-            recipe = "paper" if name.endswith("paper") else "ours"
-            label = "rendernoise online" + (", paper's recipe" if recipe == "paper" else "")
-            about = "trained on the shot from these samples alone, while they are rendered"
-            return Online(name, label, about, recipe, config, shot, start_renderer, variant)
-        case "base":
-            return Weights(name, "rendernoise base", "base weights, not trained on the shot", "base", config.device)
+        case _ if name in ONLINE:
+            what, choices = ONLINE[name]
+            about = "trained on the shot with these samples alone, while they are rendered"
+            return Online(name, f"rendernoise online{what}", about, choices, config, shot, start_renderer, variant)
+        case "base" | "base-fast":
+            network = "fast" if name.endswith("fast") else None
+            label = "rendernoise base" + (", fast" if network else "")
+            return Weights(name, label, "base weights, not trained on the shot", "base", config.device, network)
     path = Path(name)
     # Every run calls its weights "weights"; its folder tells them apart.
     short = (path.absolute().parent.name if path.stem == "weights" else path.stem).lstrip(".")[:60] or "weights"

@@ -33,7 +33,7 @@ from rendernoise.render.probe import probe_variant, usable_cores
 from rendernoise.render.process import Rendered, RendererProcess, RenderQueue, Request, start_mitsuba
 from rendernoise.render.shot import Shot
 
-SCHEMA = 1
+SCHEMA = 2
 #: Samples of one pass of a reference; the spread between passes tells its variance.
 REFERENCE_PASS_SPP = 64
 

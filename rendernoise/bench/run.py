@@ -171,7 +171,7 @@ class _Job:
         taken, files = {"reference", *BENCH_METHODS, *self.config.image_folders}, dict[str, str]()
         for name, only in named:
             method = make_method(name, self.config, self.subject.shot, self.subject.variant, start_renderer)
-            if isinstance(method, Weights) and name != "base":
+            if isinstance(method, Weights) and name not in BENCH_METHODS:
                 while method.name in taken and files.get(method.name) != name:
                     method.name, method.label = f"{method.name}+", f"{method.label}+"
                 taken.add(method.name)

@@ -14,7 +14,8 @@ CONFIG = DenoiseConfig
 
 def run(config: DenoiseConfig, report: Report) -> int:
     """Denoise the frames and show how it goes."""
-    from rendernoise.denoiser import Denoiser
+    from rendernoise.denoiser import Denoiser, pick_device
+    from rendernoise.job import starting_weights
     from rendernoise.sequence import denoise_sequence, failure_text, first_roles, plan_frames
 
     if config.skip_existing and config.overwrite:
@@ -25,12 +26,11 @@ def run(config: DenoiseConfig, report: Report) -> int:
         path, roles = first_roles(planned, roles=config.roles)
         view.event({"event": "roles", "path": str(path), "roles": {role: list(c) for role, c in roles.items()}})
         return 0
-    if config.weights == "base":
-        raise InputError("this version ships no base weights", "Give --weights FILE, as train and online write it")
-    if config.weights == "none":
-        raise InputError("--weights none cannot denoise", "Give --weights FILE, as train and online write it")
+    loaded = starting_weights(config.weights, config.network)
+    if loaded is None:
+        raise InputError("--weights none cannot denoise", "Use base, or a file as train and online write it")
     outcome = denoise_sequence(
-        Denoiser.load(config.weights, config.device),
+        Denoiser(loaded.model, loaded.provenance, pick_device(config.device)),
         planned,
         roles=config.roles,
         # An interrupted run is told to come back with --resume; finished frames are whole, so it skips them.

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from rendernoise.errors import InputError
+from rendernoise.networks.kernel_pyramid import FastKernelPyramid, KernelPyramid
 from rendernoise.networks.network import Network
+from rendernoise.networks.shuffled_unet import ShuffledUNet
 from rendernoise.networks.unet import UNet
 from rendernoise.networks.unet_log import UNetLog
 
-NETWORKS: dict[str, type[Network]] = {"unet": UNet, "unet_log": UNetLog}
-DEFAULT_NETWORK = "unet_log"
+NETWORKS: dict[str, type[Network]] = {
+    "kernel_pyramid": KernelPyramid,
+    "fast": FastKernelPyramid,
+    "shuffled_unet": ShuffledUNet,
+    "unet": UNet,
+    "unet_log": UNetLog,
+}
+DEFAULT_NETWORK = "kernel_pyramid"
 
 
 def network_class(name: str) -> type[Network]:

@@ -18,6 +18,14 @@ class Network(nn.Module):
     #: The transfer (``color.TRANSFERS``) and the exposure rule (``model.EXPOSURE_RULES``) that it was made for.
     transfer: ClassVar[str]
     exposure: ClassVar[str]
+    #: The planes that it is made for.
+    planes: ClassVar[tuple[str, ...]] = ("radiance", "albedo", "normal")
+    #: Whether it takes all of them always, and any but radiance may be unknown.
+    bears_absence: ClassVar[bool] = False
+    #: What stands for a plane that a frame lacks, after compression: the value that the network takes for nothing.
+    absent: ClassVar[float] = 0.0
+    #: How far beyond its own block of 32 px an output looks, px: what tiles, which start on such blocks, must overlap.
+    reach_px: ClassVar[int]
 
     def __init__(self, in_channels: int, out_channels: int = 3) -> None:
         super().__init__()

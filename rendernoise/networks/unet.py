@@ -8,20 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rendernoise.networks.blocks import activate, conv
 from rendernoise.networks.network import Network
 
 LEVELS = 5
 WIDTH = 48
-SLOPE = 0.1
-
-
-def _conv(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """A 3×3 convolution, He-initialised for the leaky ReLU that follows it (He et al. 2015, eq. 15)."""
-    layer = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-    nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity="leaky_relu")
-    assert layer.bias is not None
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 class UNet(Network):
@@ -30,21 +21,23 @@ class UNet(Network):
     #: The paper feeds T(radiance), unscaled.
     transfer: ClassVar[str] = "tonemap"
     exposure: ClassVar[str] = "none"
+    #: 2 px at full size, doubling over five levels, down and up again.
+    reach_px: ClassVar[int] = 128
 
     def __init__(self, in_channels: int, out_channels: int = 3) -> None:
         super().__init__(in_channels, out_channels)
-        self.entry = _conv(in_channels, WIDTH)
-        self.encoder = nn.ModuleList(_conv(WIDTH, WIDTH) for _ in range(LEVELS))
-        self.bottom = _conv(WIDTH, WIDTH)
+        self.entry = conv(in_channels, WIDTH)
+        self.encoder = nn.ModuleList(conv(WIDTH, WIDTH) for _ in range(LEVELS))
+        self.bottom = conv(WIDTH, WIDTH)
         # Each decoder level sees the level below and the pooled features of its own size; the last sees the input.
         skips = [WIDTH] * (LEVELS - 1)
         self.decoder = nn.ModuleList()
         features = WIDTH
         for skip in skips:
-            self.decoder.append(nn.ModuleList((_conv(features + skip, 2 * WIDTH), _conv(2 * WIDTH, 2 * WIDTH))))
+            self.decoder.append(nn.ModuleList((conv(features + skip, 2 * WIDTH), conv(2 * WIDTH, 2 * WIDTH))))
             features = 2 * WIDTH
-        self.exit = nn.ModuleList((_conv(features + in_channels, 64), _conv(64, 32)))
-        self.output = _conv(32, out_channels)
+        self.exit = nn.ModuleList((conv(features + in_channels, 64), conv(64, 32)))
+        self.output = conv(32, out_channels)
 
     def forward(self, planes: Tensor) -> Tensor:
         """``[N, in_channels, H, W]`` to ``[N, out_channels, H, W]``, any H, W ≥ 1."""
@@ -56,23 +49,19 @@ class UNet(Network):
 
     def body(self, planes: Tensor) -> Tensor:
         """Everything before the output's activation; H and W are multiples of 32."""
-
-        def activate(layer: nn.Module, x: Tensor) -> Tensor:
-            return F.leaky_relu(layer(x), SLOPE)
-
-        x = activate(self.entry, planes)
+        x = activate(self.entry(planes))
         skips = [planes]
         for layer in self.encoder:
-            x = F.max_pool2d(activate(layer, x), 2)
+            x = F.max_pool2d(activate(layer(x)), 2)
             skips.append(x)
-        x = activate(self.bottom, x)
+        x = activate(self.bottom(x))
         skips.pop()
         for first, second in self.decoder:  # pyright: ignore[reportGeneralTypeIssues]
             x = torch.cat((F.interpolate(x, scale_factor=2, mode="nearest"), skips.pop()), dim=1)
-            x = activate(second, activate(first, x))
+            x = activate(second(activate(first(x))))
         x = torch.cat((F.interpolate(x, scale_factor=2, mode="nearest"), skips.pop()), dim=1)
         for layer in self.exit:
-            x = activate(layer, x)
+            x = activate(layer(x))
         # In float32 even under bf16 autocast: 8 bits of output would band smooth gradients.
         with torch.autocast(x.device.type, enabled=False):
             return self.output(x.float())

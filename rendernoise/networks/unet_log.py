@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from rendernoise.networks.blocks import positive
 from rendernoise.networks.unet import UNet
 
-#: expm1 of 20 is 4.9e8: beyond any exposed radiance, far below float32's end.
-MAX_LOG = 20.0
 #: About the mean of exposed log radiance and of albedo.
 CENTER = 0.5
 
@@ -26,6 +23,7 @@ class UNetLog(UNet):
 
     transfer: ClassVar[str] = "log1p"
     exposure: ClassVar[str] = "auto"
+    absent: ClassVar[float] = CENTER
 
     def forward(self, planes: Tensor) -> Tensor:
         """``[N, in_channels, H, W]`` to positive ``[N, out_channels, H, W]``."""
@@ -33,4 +31,4 @@ class UNetLog(UNet):
 
     def head(self, z: Tensor) -> Tensor:
         """Positive radiance."""
-        return torch.expm1(F.softplus(z).clamp_max(MAX_LOG))
+        return positive(z)

@@ -152,7 +152,7 @@ def batch_of(pair: FramePair, weight: Plane, exposure: float, model: DenoisingMo
     weight = weight * finite if pair.weight is None else weight * finite * pair.weight
     target = pair.target if finite.all() else np.where(finite, pair.target, np.float32(0))
     return Batch(
-        torch.from_numpy(model.layout.stack(pair.input))[None],
+        torch.from_numpy(model.stack(pair.input))[None],
         torch.full((1, 1, 1, 1), exposure),
         torch.from_numpy(np.ascontiguousarray(target))[None],
         torch.from_numpy(weight.astype(np.float32))[None],

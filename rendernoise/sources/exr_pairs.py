@@ -17,7 +17,8 @@ from rendernoise.io.exr_look import look, radiance_window, roles_of, size_text
 from rendernoise.io.sequence import Sequence, expand, find, format_frames, frame_path
 
 #: The planes that training uses where every frame has them.
-PLANES = ("radiance", "albedo", "normal")
+PLANES = ("radiance", "albedo", "normal", "roughness")
+_RARE = ("roughness",)  # which no renderer but ours writes, and nobody misses
 #: Added to the number of a frame's second input (B → reference). Held-out tiles are drawn by the number modulo 2³²,
 #: so both inputs of a frame keep the same tiles from the targets.
 SECOND_INPUT = 1 << 32
@@ -158,7 +159,7 @@ class ExrPairs:
                         f"{path} is {size_text(window)}, but {files.a} is {size_text(windows[files.a])}",
                         "Render both at one size",
                     )
-        for plane, path in lacking.items():
+        for plane, path in ((plane, path) for plane, path in lacking.items() if plane not in _RARE):
             self.notes.append(f"not every frame has the plane {plane} ({path}): training without it")
         return tuple(plane for plane in PLANES if plane not in lacking)
 

@@ -112,6 +112,10 @@ class PairStore:
         """A window of all visible passes of a frame, averaged; only these pixels are read."""
         return self._read(self._of_frame[number], (slice(top, top + height), slice(left, left + width)))
 
+    def pass_crop(self, number: int, index: int, top: int, left: int, height: int, width: int) -> FramePair:
+        """A window of one visible pass of a frame, 0 being the first."""
+        return self._read([self._of_frame[number][index]], (slice(top, top + height), slice(left, left + width)))
+
     def _read(self, indices: list[int], window: tuple[slice, slice] | None) -> FramePair:
         a = average([self._frame(i, 0, window) for i in indices])
         b = average([self._frame(i, 1, window) for i in indices])

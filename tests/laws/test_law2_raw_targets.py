@@ -146,16 +146,21 @@ def test_a_target_of_no_weight_has_no_influence(name: str) -> None:
     assert (gradients[0][..., 0, 0] == 0).all()
 
 
-def test_the_trainer_hands_the_loss_an_untouched_target() -> None:
+@pytest.mark.parametrize("exposure", [1.0, 3.0, 0.01])
+def test_the_trainer_hands_the_loss_the_target_in_the_exposure_of_the_input(exposure: float) -> None:
+    """One factor on prediction and target and nothing else: to the bit, and untouched where the exposure is 1."""
     seen: list[torch.Tensor] = []
 
     def spy(prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        seen.append(target.clone())
+        seen.extend((prediction.detach().clone(), target.clone()))
         return (prediction - target.clamp(0, 10)).square().mean()
 
     target = torch.tensor(EXTREMES * 6).reshape(1, 3, 4, 4)
     frame = Frame({n: np.full((3, 4, 4), 0.5, np.float32) for n in ("radiance", "albedo")})
-    batch = batch_of(FramePair(frame, target[0].numpy()), np.ones((1, 4, 4), np.float32), 3.0, model_of())
+    batch = batch_of(FramePair(frame, target[0].numpy()), np.ones((1, 4, 4), np.float32), exposure, model_of())
     trainer = Trainer(model_of(), spy, TrainerOptions(), torch.device("cpu"))  # pyright: ignore[reportArgumentType]
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=trainer.autocast):
+        prediction = trainer.model(batch.planes, batch.exposure)
     trainer.step(batch)
-    assert torch.equal(seen[0].view(torch.int32), target.view(torch.int32))
+    assert torch.equal(seen[0], prediction * np.float32(exposure))
+    assert torch.equal(seen[1].view(torch.int32), (target * np.float32(exposure)).view(torch.int32))

@@ -86,6 +86,13 @@ def test_every_loss_estimates_what_it_declares(name: str, shape: str) -> None:
         assert found < 0.97 * mean if direction == "dark" else found > 1.03 * mean
 
 
+@pytest.mark.parametrize("exposure", [1e-4, 0.3, 50.0, 1e5])
+@pytest.mark.parametrize("shape", sorted(DISTRIBUTIONS))
+def test_a_factor_on_both_sides_leaves_the_minimiser_at_the_mean(shape: str, exposure: float) -> None:
+    """The trainer compares in the exposure of the input (test_law2_raw_targets)."""
+    check_mean(lambda f, t: LOSSES["hdr"].function(f * exposure, t * exposure), DISTRIBUTIONS[shape])
+
+
 @pytest.mark.parametrize("shape", sorted(DISTRIBUTIONS))
 def test_the_default_loss_rests_at_the_mean_under_stochastic_descent(shape: str) -> None:
     targets = DISTRIBUTIONS[shape]

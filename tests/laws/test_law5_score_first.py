@@ -16,7 +16,7 @@ from rendernoise.config import OnlineConfig
 from rendernoise.denoiser import Denoiser
 from rendernoise.frame import FramePair, Plane
 from rendernoise.guard import EPSILON, estimate_error
-from rendernoise.model import DenoisingModel, ModelSpec
+from rendernoise.model import DenoisingModel
 from rendernoise.render.analytic import AnalyticRenderer
 from rendernoise.render.camera import View
 from rendernoise.render.process import RendererProcess
@@ -56,7 +56,7 @@ def test_no_step_comes_between_a_pair_and_its_score(
     monkeypatch.setattr(Trainer, "step", logged_step)
     monkeypatch.setattr(online, "estimate_error", logged_estimate)
     monkeypatch.setattr(online.PairStore, "show", logged_show)
-    config = online_config(steps=3, passes=passes, final_pass=False)
+    config = online_config(steps=3, passes=passes, final_pass=False, weights="none")
     online.run_online(config, start_renderer=analytic(resolution=SIZE))
     expected: list[object] = []
     for _ in range(passes):
@@ -68,15 +68,16 @@ def test_no_step_comes_between_a_pair_and_its_score(
 def test_the_first_score_is_that_of_the_untrained_network(
     online_config: Callable[..., OnlineConfig], analytic: Start
 ) -> None:
-    config = online_config(steps=5, seed=0)
+    config = online_config(steps=5, seed=0, weights="none")
     online.run_online(config, start_renderer=analytic(resolution=SIZE))
     events = [json.loads(line) for line in (config.out / "metrics.jsonl").read_text().splitlines()]
     scores = [e for e in events if e["event"] == "pair"]
     assert events[0] == scores[0]
     assert [s["step"] for s in scores] == [0, 5, 10]
 
+    spec = Denoiser.load(config.out / "weights.safetensors", "cpu").model.spec
     torch.manual_seed(0)
-    model = DenoisingModel(ModelSpec.default("unet_log", online.PLANES))
+    model = DenoisingModel(spec)
     pair = halves(AnalyticRenderer(SIZE), 1, 0)
     untrained = Denoiser(model, autocast=pays_bf16(torch.device("cpu")))
     expected = estimate_error(pair, *untrained.halves(pair)).to_json()

@@ -61,7 +61,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory, write_scene: Callable[..., 
 
 
 def options(scenes: list[Path], out: Path, **changes: object) -> list[str]:
-    values = {"variant": "scalar_rgb", "device": "cpu", "spp": 2, "steps": 2, "min-steps": 16, **changes}
+    small = {"variant": "scalar_rgb", "device": "cpu", "network": "fast", "weights": "none"}
+    values = {**small, "spp": 2, "steps": 2, "min-steps": 16, **changes}
     flags = [part for name, value in values.items() for part in (f"--{name}", str(value))]
     return ["online", *map(str, scenes), "--out", str(out), *flags]
 
@@ -116,7 +117,7 @@ def test_kill_9_at_every_phase(
         "online.Trainer.step 3",  # in the arrivals
         "online._Job._finish_training 1",
         "online.Trainer.step 4",  # after the last arrival
-        "online._Job._write 2",  # in the final pass
+        "online.ShotFiles.write 2",  # in the final pass
         "online.Denoiser.save 1",
         "online.RunDirectory.finish 1",
         "",
@@ -129,7 +130,13 @@ def test_kill_9_at_every_phase(
 def test_kill_9_without_a_final_pass(scenes: list[Path], tmp_path: Path, run_python: Callable[..., Any]) -> None:
     """Here a frame is written once, after the steps of its own pair, so none may be skipped."""
     ends = drive(run_python, [""], [*options(scenes, tmp_path / "whole", **{"min-steps": 0}), "--no-final-pass"])
-    moments = ["online._Job._denoise 1", "online._Job._denoise 2", "online._Job._write 1", "online.Trainer.step 3", ""]
+    moments = [
+        "online._Job._denoise 1",
+        "online._Job._denoise 2",
+        "online.ShotFiles.write 1",
+        "online.Trainer.step 3",
+        "",
+    ]
     ends += drive(run_python, moments, [*options(scenes, tmp_path / "out", **{"min-steps": 0}), "--no-final-pass"])
     assert ends == [0] + [-signal.SIGKILL] * (len(moments) - 1) + [0]
     check_same(tmp_path / "whole", tmp_path / "out")

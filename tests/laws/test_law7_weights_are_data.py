@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import pickle
 import struct
@@ -16,6 +17,7 @@ import rendernoise
 from rendernoise.denoiser import SCHEMA, Denoiser
 from rendernoise.errors import WeightsError
 from rendernoise.model import DenoisingModel, ModelSpec
+from rendernoise.networks import NETWORKS
 
 PACKAGE = Path(rendernoise.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -77,6 +79,7 @@ def test_the_header_says_all_that_running_needs(denoiser: Denoiser) -> None:
             "planes": ["radiance", "albedo", "normal"],
             "transfer": "log1p",
             "exposure": "auto",
+            "bears_absence": False,
         },
         "provenance": {"seed": 0, "steps": 12},
     }
@@ -151,6 +154,7 @@ SPEC = {"network": "unet_log", "planes": ["radiance", "albedo", "normal"], "tran
         {"schema": SCHEMA, "model": {**SPEC, "planes": ["albedo", "albedo", "normal"]}},
         {"schema": SCHEMA, "model": {**SPEC, "planes": 3}},
         {"schema": SCHEMA, "model": {**SPEC, "transfer": "sqrt"}},
+        {"schema": SCHEMA, "model": {**SPEC, "bears_absence": "yes"}},
         {"schema": SCHEMA, "model": {k: v for k, v in SPEC.items() if k != "exposure"}},
     ],
     ids=str,
@@ -161,9 +165,29 @@ def test_foreign_and_altered_headers_are_refused(denoiser: Denoiser, tmp_path: P
 
 def test_weights_that_do_not_fit_are_refused(denoiser: Denoiser, tmp_path: Path) -> None:
     header = {"schema": SCHEMA, "model": SPEC}
-    assert Denoiser.load(altered(denoiser, tmp_path, header), "cpu").provenance == {}
+    loaded = Denoiser.load(altered(denoiser, tmp_path, header), "cpu")
+    assert loaded.provenance == {}
+    assert loaded.model.spec.bears_absence is False, "headers that say nothing of absence bear none"
     wrong = torch.zeros(48, 8, 3, 3)
     assert "do not fit" in refused(altered(denoiser, tmp_path, header, **{"network.entry.weight": wrong}))
     assert "do not fit" in refused(altered(denoiser, tmp_path, header, stranger=wrong))
     nan = torch.full((3,), float("nan"))
     assert "NaN" in refused(altered(denoiser, tmp_path, header, **{"network.output.bias": nan}))
+
+
+@pytest.mark.parametrize("bears", [False, True])
+def test_the_header_says_whether_planes_may_be_absent(denoiser: Denoiser, tmp_path: Path, bears: bool) -> None:
+    spec = dataclasses.replace(denoiser.model.spec, bears_absence=bears)
+    Denoiser(DenoisingModel(spec)).save(tmp_path / "w.safetensors")
+    assert Denoiser.load(tmp_path / "w.safetensors", "cpu").model.spec == spec
+    header = {"schema": SCHEMA, "model": {**SPEC, "bears_absence": bears}}
+    assert Denoiser.load(altered(denoiser, tmp_path, header), "cpu").model.spec.bears_absence is bears
+
+
+@pytest.mark.parametrize("network", sorted(NETWORKS))
+def test_every_network_fits_its_own_file(network: str, tmp_path: Path) -> None:
+    made = Denoiser(DenoisingModel(ModelSpec.default(network, ("radiance", "normal"))))
+    made.save(tmp_path / "w.safetensors")
+    loaded = Denoiser.load(tmp_path / "w.safetensors", "cpu")
+    assert loaded.model.spec == made.model.spec
+    assert loaded.fingerprint() == made.fingerprint()

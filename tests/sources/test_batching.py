@@ -4,12 +4,14 @@ import gc
 import json
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from rendernoise.errors import ImageError
 from rendernoise.frame import FramePair
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.sources.batching import HOLDOUT_TILE_PX, Batch, CropBatcher, CropPlan, held_out
@@ -158,3 +160,18 @@ def test_memory_does_not_grow_with_the_shot(tmp_path: Path, random_pair: Pairs) 
         tracemalloc.stop()
     one_pair = 2 * 10 * 128 * 128 * 4
     assert many - few < one_pair / 2, "twenty more pairs, and not even half of one in memory"
+
+
+def test_a_shot_of_colour_alone_is_drawn_where_the_weights_bear_that(tmp_path: Path, random_pair: Pairs) -> None:
+    pair = random_pair(40, 40)
+    assert pair.partner is not None
+    bare = [replace(f, planes={"radiance": f.radiance}) for f in (pair.input, pair.partner)]
+    store = PairStore(tmp_path / "bare")
+    store.put(0, FramePair.of_halves(*bare))
+    store.show(0)
+    spec = replace(MODEL.spec, bears_absence=True)
+    batch = CropBatcher(store, DenoisingModel(spec), CropPlan(crop_px=16), 0).draw()
+    assert torch.isfinite(batch.planes[:, :3]).all()
+    assert batch.planes[:, 3:].isnan().all()
+    with pytest.raises(ImageError, match="has no albedo, normal"):
+        CropBatcher(store, MODEL, CropPlan(crop_px=16), 0).draw()

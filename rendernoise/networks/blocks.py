@@ -1,0 +1,35 @@
+"""What several networks are made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SLOPE = 0.1
+#: expm1 of 20 is 4.9e8: beyond any exposed radiance, far below float32's end.
+MAX_LOG = 20.0
+
+
+def conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """A 3×3 convolution, He-initialised for the leaky ReLU that follows it (He et al. 2015, eq. 15)."""
+    layer = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+    nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity="leaky_relu")
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def activate(x: Tensor) -> Tensor:
+    """Leaky ReLU with the slope 0.1."""
+    return F.leaky_relu(x, SLOPE, inplace=True)
+
+
+def bounded(x: Tensor, limit: float) -> Tensor:
+    """``x`` within ±limit; the gradient is that of ``x``, as a value that got beyond must find back."""
+    return x - (x - x.clamp(-limit, limit)).detach()
+
+
+def positive(z: Tensor) -> Tensor:
+    """The head f = expm1(softplus(z)) > 0: a step in z changes bright and dark pixels by the same ratio."""
+    return torch.expm1(bounded(F.softplus(z), MAX_LOG))
