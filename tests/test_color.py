@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from rendernoise.color import MIDDLE_EXPOSURE, TRANSFERS, auto_exposure, display, inverse_tonemap, tonemap
+from rendernoise.color import MIDDLE_EXPOSURE, TRANSFERS, auto_exposure, demodulator, display, inverse_tonemap, tonemap
 
 RADIANCE = st.floats(0, 1e4, width=32)
 
@@ -98,3 +98,11 @@ def test_previews_are_srgb() -> None:
     # IEC 61966-2-1, by its own piecewise formula.
     assert shown == pytest.approx([0, 0.02584, 0.46136, 0.73536, 1, 1], abs=2e-5)
     assert display(np.full((3, 1, 1), 0.25, np.float32), exposure_ev=1)[0, 0, 0] == pytest.approx(0.73536, abs=2e-5)
+
+
+def test_the_demodulator_is_bounded_and_leaves_what_has_no_albedo() -> None:
+    albedo = torch.tensor([0.0, 0.001, 0.02, 0.5, 1.0, 26.0, -1.0]).reshape(1, 1, 1, 7).expand(1, 3, 1, 7)
+    expected = [1.0, 1.0, 0.03 + 0.97 * 0.02, 0.03 + 0.97 * 0.5, 1.0, 1.0, 1.0]
+    assert torch.allclose(demodulator(albedo)[0, 0, 0], torch.tensor(expected))
+    coloured = torch.tensor([0.0, 0.5, 0.0]).reshape(1, 3, 1, 1)
+    assert torch.allclose(demodulator(coloured).flatten(), torch.tensor([0.03, 0.515, 0.03]))
