@@ -27,6 +27,8 @@ from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.outputs import ShotFiles
 from rendernoise.overfitting import LOOK_EVERY_STEPS, OverfitWatch
 from rendernoise.recipes import (
+    MAX_VISITS,
+    MAX_VISITS_FROM_BASE,
     MIN_STEPS,
     RECIPES,
     Recipe,
@@ -101,6 +103,7 @@ class _Job(TrainingJob):
     ) -> None:
         self.config, self.recipe, self.shot, self.device = config, recipe, shot, device
         self.started_from = (config.weights or "base") if base else "none"
+        self.visits = MAX_VISITS_FROM_BASE if base else MAX_VISITS
         torch.manual_seed(config.seed)
         model = base.model if base else DenoisingModel(spec)
         self.store = PairStore(run.work / "pairs")
@@ -274,11 +277,11 @@ class _Job(TrainingJob):
 
     def _steps_for(self, pair: FramePair) -> int:
         pixels = pair.input.height * pair.input.width
-        self.most_steps = steps_that_pixels_bear(pixels, self.recipe.crops) * len(self.pairs)
+        self.most_steps = steps_that_pixels_bear(pixels, self.recipe.crops, self.visits) * len(self.pairs)
         if self.steps_per_pair is None:
             fill = steps_to_fill(pixels, self.config.spp, self.device)
             self.steps_per_pair = min(fill, self.most_steps // len(self.pairs))
-        self.batcher.augment = wants_symmetries(self._total_steps(), self.most_steps)
+        self.batcher.augment = wants_symmetries(self._total_steps(), self.most_steps, self.visits)
         return self.steps_per_pair
 
     def _total_steps(self) -> int:

@@ -22,6 +22,10 @@ MIN_STEPS = 1100
 #: How often a pixel may be a target before its noise is learned by heart. Measured on a still of 192² px at 8 + 8 spp:
 #: relMSE 0.016 after 110 visits, 0.011 after 220, and 0.013 and rising after 440 (docs/denoiser.md).
 MAX_VISITS = 240
+#: The same from base weights, which need fewer. A still of 192² px is best after 44 to 120 visits; on one with
+#: fireflies (veach-bidir, frame 12, trimmed relMSE) the error is 0.030 at first, 0.021 after 44 visits, 0.028 after
+#: 120, and 0.14 after 240, and too few held-out tiles are there to tell (docs/denoiser.md).
+MAX_VISITS_FROM_BASE = 80
 #: From so many visits on crops are flipped and turned. A still needs that; a shot whose pixels come up a few times
 #: learns faster without (staircase2, 24 frames, 500 steps, 9 visits: trimmed relMSE 0.0061 without, 0.0089 with).
 AUGMENT_VISITS = 40
@@ -68,15 +72,15 @@ def steps_to_fill(pixels: int, spp: int, device: torch.device) -> int:
     return max(4, round(render_s / step_s))
 
 
-def steps_that_pixels_bear(pixels: int, crops: CropPlan) -> int:
-    """Steps for each pair of this size after which its pixels were targets :data:`MAX_VISITS` times."""
+def steps_that_pixels_bear(pixels: int, crops: CropPlan, visits: int = MAX_VISITS) -> int:
+    """Steps for each pair of this size after which its pixels were targets ``visits`` times."""
     visited = crops.batch * min(pixels, crops.crop_px**2)
-    return max(4, MAX_VISITS * (2 if crops.both_ways else 1) * pixels // visited)
+    return max(4, visits * (2 if crops.both_ways else 1) * pixels // visited)
 
 
-def wants_symmetries(steps: int, bearable: int) -> bool:
-    """Whether so many steps visit pixels more than :data:`AUGMENT_VISITS` times, of ``bearable`` ones in all."""
-    return MAX_VISITS * steps > AUGMENT_VISITS * bearable
+def wants_symmetries(steps: int, bearable: int, visits: int = MAX_VISITS) -> bool:
+    """Whether so many steps visit pixels more than :data:`AUGMENT_VISITS` times, ``bearable`` ones being ``visits``."""
+    return visits * steps > AUGMENT_VISITS * bearable
 
 
 def share_cores(device: torch.device, variant: str) -> tuple[int, int]:
