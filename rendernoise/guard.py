@@ -58,7 +58,7 @@ def estimate_error(pair: FramePair, from_a: Plane, from_b: Plane, mask: np.ndarr
     error, noisy_error, counted = _per_pixel(pair, from_a, from_b)
     if mask is not None:
         counted &= mask
-    return _estimate(_tile_means(error, counted), _tile_means(noisy_error, counted))
+    return _estimate(tile_means(error, counted), tile_means(noisy_error, counted))
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ def tile_errors(pair: FramePair, from_a: Plane, from_b: Plane, held_out: np.ndar
     """What :func:`estimate_error` averages, split by the pixels ``[H, W]`` that were held out of training."""
     error, noisy_error, counted = _per_pixel(pair, from_a, from_b)
     return TileErrors(
-        _tile_means(error, counted & ~held_out),
-        _tile_means(error, counted & held_out),
-        _tile_means(noisy_error, counted),
+        tile_means(error, counted & ~held_out),
+        tile_means(error, counted & held_out),
+        tile_means(noisy_error, counted),
     )
 
 
@@ -156,7 +156,7 @@ def _window_sums(values: np.ndarray, radius: int) -> np.ndarray:
     return rows[:, right] - rows[:, left]
 
 
-def _tile_means(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
+def tile_means(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
     """The mean over the counted pixels of every tile that has any."""
     rows = np.arange(0, values.shape[0], HOLDOUT_TILE_PX)
     columns = np.arange(0, values.shape[1], HOLDOUT_TILE_PX)

@@ -234,7 +234,8 @@ class _Job(TrainingJob):
                 self._look_for_overfitting()
             if self.checkpoint_due():
                 self.checkpoint()
-        if self._may_overfit and not self.overfits:
+        # The loop has looked at these very weights where it ended on a multiple.
+        if self._may_overfit and not self.overfits and self.trainer.step_count % LOOK_EVERY_STEPS:
             self._look_for_overfitting()
 
     @property

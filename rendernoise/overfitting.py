@@ -6,7 +6,8 @@ import numpy as np
 from torch import Tensor
 
 from rendernoise.denoiser import Denoiser
-from rendernoise.sources.batching import HOLDOUT_TILE_PX, held_out
+from rendernoise.guard import tile_means
+from rendernoise.sources.batching import held_out
 from rendernoise.sources.store import PairStore
 from rendernoise.trainer import Trainer
 
@@ -61,12 +62,5 @@ def _tile_errors(denoiser: Denoiser, store: PairStore, number: int) -> np.ndarra
     from_a, from_b = denoiser.halves(pair)
     error = (np.square(from_a - b) + np.square(from_b - a)).mean(0) * finite
     brightness = (0.5 * (a + b)).mean(0)
-    height, width = error.shape
-    mask, side = held_out(height, width, number), HOLDOUT_TILE_PX
-    errors: list[float] = []
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            tile = (slice(top, top + side), slice(left, left + side))
-            if mask[tile].any():
-                errors.append(float(error[tile].mean() / (np.square(brightness[tile].mean()) + EPSILON)))
-    return np.array(errors)
+    mask = held_out(pair.input.height, pair.input.width, number)
+    return tile_means(error, mask) / (np.square(tile_means(brightness, mask)) + EPSILON)

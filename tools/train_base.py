@@ -23,14 +23,15 @@ from rendernoise.augment import SYMMETRIES, turn
 from rendernoise.color import auto_exposure
 from rendernoise.denoiser import Denoiser, pick_device
 from rendernoise.frame import PLANE_CHANNELS, Plane
-from rendernoise.job import Emit, TrainingJob
+from rendernoise.job import TrainingJob
 from rendernoise.losses import get_loss
 from rendernoise.model import DenoisingModel, ModelSpec
+from rendernoise.networks.kernel_pyramid import KernelPyramid
 from rendernoise.run import RunDirectory
 from rendernoise.sources.batching import Batch
 from rendernoise.trainer import Trainer, TrainerOptions
 
-PLANES = ("radiance", "albedo", "normal", "roughness")
+PLANES = KernelPyramid.planes
 #: Sets of parts (of 1, 1, 2, 4, 8, 16 spp) that may be inputs; the others are the target, 16 spp or more of 32.
 INPUTS = ((0,), (0, 1), (2,), (3,), (2, 3), (4,), (4,), (4,), (3, 4), (2, 3, 4), (5,), (5,))
 #: Planes that a crop goes without, drawn evenly: most have all, as Mitsuba's renders have.
@@ -155,6 +156,11 @@ class BaseJob(TrainingJob):
         self.run_dir.finish({**provenance, "skipped": self.trainer.skipped})
 
 
+def tell(event: dict[str, Any]) -> None:
+    """Print an event as one line of JSON."""
+    print(json.dumps(event), flush=True)
+
+
 def main() -> None:
     """Train as the command line says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -179,7 +185,6 @@ def main() -> None:
     # Pairs of many scenes are mostly noise to each other: a small rate that falls all the way, and a long momentum.
     recipe = TrainerOptions(learning_rate=7e-4, warmup_steps=200, tail=1.0, ema=0.999, momentum=0.98, weight_decay=0.4)
     trainer = Trainer(model, get_loss("hdr", needs="mean"), recipe, pick_device(options.device))
-    tell: Emit = lambda event: print(json.dumps(event), flush=True)  # noqa: E731
     batcher: Any = ViewBatcher(options.renders, options.batch, options.seed)
     try:
         BaseJob(run, trainer, batcher, tell).run(options.steps, provenance)

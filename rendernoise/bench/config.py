@@ -32,11 +32,9 @@ def _names_files(text: str) -> bool:
     return bool(text.strip()) and "/" not in text and text[0] != "." and len(os.fsencode(text)) <= MAX_NAME_BYTES
 
 
+OUR_METHODS = ("online", "online-fast", "online-scratch", "online-paper", "base", "base-fast")
 #: What ``bench`` compares; ``NAME@SPP`` takes part at that sample count alone.
-BENCH_METHODS = (
-    *("noisy", "online", "online-fast", "online-scratch", "online-paper", "base", "base-fast"),
-    *("oidn", "oidn-prefiltered", "mitsuba-optix"),
-)
+BENCH_METHODS = ("noisy", *OUR_METHODS, "oidn", "oidn-prefiltered", "mitsuba-optix")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from rendernoise.bench.config import OUR_METHODS
+
 #: Metrics that are errors on a scale where ratios mean something.
 COMPARED = ("trimmed_relmse", "relmse", "smape", "flip")
 #: Squared errors of a mean of independent samples fall as 1/spp, so plain rendering can be carried further.
 _LAWFUL = ("trimmed_relmse", "relmse")
 #: How far from -1 the slope of the last piece of a curve may be.
 SLOPE_TOLERANCE = 0.3
-_OURS = ("online", "online-fast", "online-scratch", "online-paper", "base", "base-fast")
 
 
 def samples_needed(
@@ -73,10 +74,10 @@ def equal_quality(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         curves[scene, metric, method].append((spp, error))
     found: list[dict[str, Any]] = []
     for (scene, metric, method), curve in curves.items():
-        if metric not in COMPARED or method not in _OURS:
+        if metric not in COMPARED or method not in OUR_METHODS:
             continue
         for (other_scene, other_metric, other), other_curve in curves.items():
-            if (other_scene, other_metric) != (scene, metric) or other in _OURS:
+            if (other_scene, other_metric) != (scene, metric) or other in OUR_METHODS:
                 continue
             lawful = other == "noisy" and metric in _LAWFUL
             vague = [n for *place, n in unknown if place == [scene, metric, other]]

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SLOPE = 0.1
+#: About the mean of exposed log radiance and of albedo.
+CENTER = 0.5
 #: expm1 of 20 is 4.9e8: beyond any exposed radiance, far below float32's end.
 MAX_LOG = 20.0
 
@@ -18,6 +20,12 @@ def conv(in_channels: int, out_channels: int) -> nn.Conv2d:
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def pad_to_multiple(planes: Tensor, multiple: int) -> Tensor:
+    """The planes with H and W rounded up; replication works for every size, 1×1 included, unlike reflection."""
+    height, width = planes.shape[-2:]
+    return F.pad(planes, (0, -width % multiple, 0, -height % multiple), mode="replicate")
 
 
 def activate(x: Tensor) -> Tensor:

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rendernoise.networks.blocks import activate, conv, positive
+from rendernoise.networks.blocks import CENTER, activate, conv, pad_to_multiple, positive
 from rendernoise.networks.network import Network
 
-#: About the mean of exposed log radiance and of albedo.
-CENTER = 0.5
 BLOCK_PX = 2
 
 
@@ -59,10 +57,7 @@ class ShuffledUNet(Network):
 
     def pad(self, planes: Tensor) -> Tensor:
         """The planes with H and W rounded up to whole pixels of the coarsest level."""
-        height, width = planes.shape[-2:]
-        multiple = BLOCK_PX << (len(self.widths) - 1)
-        # Replication works for every size, 1×1 included, where reflection needs more pixels than it pads.
-        return F.pad(planes, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        return pad_to_multiple(planes, BLOCK_PX << (len(self.widths) - 1))
 
     def trunk(self, padded: Tensor) -> list[Tensor]:
         """Features of every level, from half the resolution down to the coarsest."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rendernoise.networks.blocks import activate, conv
+from rendernoise.networks.blocks import activate, conv, pad_to_multiple
 from rendernoise.networks.network import Network
 
 LEVELS = 5
@@ -42,10 +42,7 @@ class UNet(Network):
     def forward(self, planes: Tensor) -> Tensor:
         """``[N, in_channels, H, W]`` to ``[N, out_channels, H, W]``, any H, W ≥ 1."""
         height, width = planes.shape[-2:]
-        multiple = 1 << LEVELS
-        # Replication works for every size, 1×1 included, where reflection needs more pixels than it pads.
-        padded = F.pad(planes, (0, -width % multiple, 0, -height % multiple), mode="replicate")
-        return self.head(self.body(padded))[..., :height, :width]
+        return self.head(self.body(pad_to_multiple(planes, 1 << LEVELS)))[..., :height, :width]
 
     def body(self, planes: Tensor) -> Tensor:
         """Everything before the output's activation; H and W are multiples of 32."""

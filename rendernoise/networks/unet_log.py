@@ -6,11 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from rendernoise.networks.blocks import positive
+from rendernoise.networks.blocks import CENTER, positive
 from rendernoise.networks.unet import UNet
-
-#: About the mean of exposed log radiance and of albedo.
-CENTER = 0.5
 
 
 class UNetLog(UNet):

@@ -159,8 +159,9 @@ class ExrPairs:
                         f"{path} is {size_text(window)}, but {files.a} is {size_text(windows[files.a])}",
                         "Render both at one size",
                     )
-        for plane, path in ((plane, path) for plane, path in lacking.items() if plane not in _RARE):
-            self.notes.append(f"not every frame has the plane {plane} ({path}): training without it")
+        for plane, path in lacking.items():
+            if plane not in _RARE:
+                self.notes.append(f"not every frame has the plane {plane} ({path}): training without it")
         return tuple(plane for plane in PLANES if plane not in lacking)
 
 
