@@ -23,6 +23,8 @@ Variant = Literal["auto", "scalar_rgb", "llvm_ad_rgb", "cuda_ad_rgb"]
 Device = Literal["auto", "cpu", "cuda"]
 MAX_SPP = 1 << 20
 MAX_SIDE_PX = 1 << 15
+#: As many as ``denoiser.PLACEMENTS``, which would cost the import of torch.
+MAX_SPINS = 4
 
 Positional = tyro.conf.Positional
 
@@ -142,6 +144,8 @@ class OnlineConfig(Rendering):
     """Where to train."""
     final_pass: bool = True
     """Denoise every frame once more with the last weights."""
+    spins: int | None = None
+    """Placements of the network's blocks that the final pass averages, 1 to 4; by default 4 (--recipe paper: 1)."""
     save_halves: bool = False
     """Keep both noisy halves of every frame as EXR."""
 
@@ -156,6 +160,8 @@ class OnlineConfig(Rendering):
             check_between("steps", self.steps, 0, 1 << 24)
         if self.min_steps is not None:
             check_between("min-steps", self.min_steps, 0, 1 << 24)
+        if self.spins is not None:
+            check_between("spins", self.spins, 1, MAX_SPINS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +231,8 @@ class DenoiseConfig(Common):
     """Weights: base, or a file such as a run's weights.safetensors."""
     network: str | None = None
     """Which network's base weights; kernel_pyramid by default."""
+    spins: int = 1
+    """Placements of the network's blocks to average, 1 to 4: better images in so many times the seconds."""
     half: str | None = None
     """Pattern of the other half of each input frame; both are denoised and averaged."""
     role: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -243,6 +251,7 @@ class DenoiseConfig(Common):
         super().__post_init__()
         if not self.inputs:
             raise InputError("no input was given", "Name EXR files, a folder or a pattern such as shot.####.exr")
+        check_between("spins", self.spins, 1, MAX_SPINS)
         parse_roles(self.role)
 
     @property

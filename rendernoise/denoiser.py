@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.nn import functional as F
 
 from rendernoise.errors import InputError, RendernoiseError, WeightsError
 from rendernoise.frame import Frame, FramePair, Plane
@@ -24,6 +25,8 @@ SCHEMA = 1
 #: Frames above this many pixels go through the network in tiles.
 WHOLE_FRAME_PX = 2048 * 2048
 TILE_PX = 1280
+#: Where the network's 2×2 blocks may lie, as (y, x) offsets in px; diagonal ones differ most.
+PLACEMENTS = ((0, 0), (1, 1), (0, 1), (1, 0))
 
 
 def pick_device(name: str) -> torch.device:
@@ -56,6 +59,11 @@ class Denoiser:
         device: Where to compute.
         autocast: Whether the U-Net computes in bf16; None for where that is native. Kernels are applied in float32, so
             images of the default network differ by 0.03 % on average.
+        spins: How many placements of the network's 2×2 blocks are averaged, 1 to 4 (cycle spinning, Coifman and Donoho
+            1995): the time of so many passes, and with 4 about a fifth less squared error (docs/denoiser.md).
+
+    Raises:
+        InputError: ``spins`` is out of range.
     """
 
     def __init__(
@@ -65,7 +73,11 @@ class Denoiser:
         device: torch.device | None = None,
         *,
         autocast: bool | None = None,
+        spins: int = 1,
     ) -> None:
+        if not 1 <= spins <= len(PLACEMENTS):
+            raise InputError(f"there are 1 to {len(PLACEMENTS)} spins, not {spins}")
+        self.spins = spins
         self.device = device or torch.device("cpu")
         self.model = model.to(self.device)
         self.provenance = dict(provenance or {})
@@ -79,14 +91,21 @@ class Denoiser:
         """
         return frame.with_planes(radiance=self.radiance(frame))
 
-    def radiance(self, frame: Frame) -> Plane:
-        """Denoised scene-linear radiance ``[3, H, W]`` of one frame."""
+    def radiance(self, frame: Frame, first: int = 0) -> Plane:
+        """Denoised scene-linear radiance ``[3, H, W]`` of one frame; ``first`` is the placement to begin with."""
         planes, exposure = self.model.input_of(frame, self.device)
-        height, width = planes.shape[-2:]
+        chosen = [PLACEMENTS[(first + i) % len(PLACEMENTS)] for i in range(self.spins)]
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            whole = height * width <= WHOLE_FRAME_PX
-            result = self.model(planes, exposure) if whole else self._tiled(planes, exposure)
+            total, *others = (self._placed(planes, exposure, down, right) for down, right in chosen)
+            result = sum(others, total) / self.spins
         return result[0].cpu().numpy()
+
+    def _placed(self, planes: Tensor, exposure: Tensor, down: int, right: int) -> Tensor:
+        """The result with the image moved within the network's blocks, which repeats its first rows and columns."""
+        height, width = planes.shape[-2:]
+        moved = F.pad(planes, (right, 0, down, 0), mode="replicate") if down or right else planes
+        result = self.model(moved, exposure) if height * width <= WHOLE_FRAME_PX else self._tiled(moved, exposure)
+        return result[..., down:, right:]
 
     def _tiled(self, planes: Tensor, exposure: Tensor) -> Tensor:
         """The same in tiles that start on multiples of 32 px, so that every pooling window stays where it was."""
@@ -102,9 +121,9 @@ class Denoiser:
         return result
 
     def halves(self, pair: FramePair) -> tuple[Plane, Plane]:
-        """f(A) and f(B) of a pair whose partner may be an input."""
+        """f(A) and f(B) of a pair whose partner may be an input, in other placements each: their mean gains by that."""
         assert pair.partner is not None
-        return self.radiance(pair.input), self.radiance(pair.partner)
+        return self.radiance(pair.input), self.radiance(pair.partner, first=self.spins % len(PLACEMENTS))
 
     def save(self, path: Path) -> None:
         """Write the weights as safetensors with a JSON header (law 7)."""

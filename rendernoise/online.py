@@ -103,6 +103,7 @@ class _Job(TrainingJob):
     ) -> None:
         self.config, self.recipe, self.shot, self.device = config, recipe, shot, device
         self.started_from = (config.weights or "base") if base else "none"
+        self.spins = config.spins or recipe.spins
         self.visits = MAX_VISITS_FROM_BASE if base else MAX_VISITS
         torch.manual_seed(config.seed)
         model = base.model if base else DenoisingModel(spec)
@@ -141,7 +142,7 @@ class _Job(TrainingJob):
             torch.set_num_threads(cores)
         self._finish_training()
         with self.trainer.averaged():
-            denoiser = Denoiser(self.trainer.model, self._provenance(), self.device)
+            denoiser = Denoiser(self.trainer.model, self._provenance(), self.device, spins=self.spins)
             if self.config.final_pass:
                 self._final_pass(denoiser)
             denoiser.save(self.config.out / "weights.safetensors")
@@ -215,7 +216,7 @@ class _Job(TrainingJob):
         if not self.config.final_pass:
             number = self.store.newest
             with self.trainer.averaged():
-                denoiser = Denoiser(self.trainer.model, self._provenance(), self.device)
+                denoiser = Denoiser(self.trainer.model, self._provenance(), self.device, spins=self.spins)
                 self._denoise(denoiser, number, fingerprint="")
         if self.checkpoint_due() or index + 1 == len(self.pairs):
             self.checkpoint()
@@ -302,7 +303,7 @@ class _Job(TrainingJob):
 
     def _final_pass_s(self) -> float:
         """Seconds that the final pass will take, judged by the scores at arrival, with a margin."""
-        each_s = 1.5 * self.denoise_s / max(1, len(self.store))
+        each_s = 1.5 * self.spins * self.denoise_s / max(1, len(self.store))
         return each_s * len(self.store.frames) if self.config.final_pass else 0.0
 
     # -- state --------------------------------------------------------------------------------------------------

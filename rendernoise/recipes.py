@@ -41,6 +41,7 @@ class Recipe:
         finish: Whether training goes on after the last render (``--min-steps``, ``--time``).
         crops: How crops are drawn.
         trainer: How the weights move.
+        spins: Placements that the final pass averages (:class:`rendernoise.denoiser.Denoiser`).
     """
 
     network: str
@@ -48,10 +49,11 @@ class Recipe:
     finish: bool
     crops: CropPlan
     trainer: TrainerOptions
+    spins: int
 
 
 RECIPES = {
-    "ours": Recipe(DEFAULT_NETWORK, None, True, CropPlan(), TrainerOptions()),
+    "ours": Recipe(DEFAULT_NETWORK, None, True, CropPlan(), TrainerOptions(), 4),
     # Noise2Noise, section 3.3.2: eight iterations a frame on random 256² crops of the newest pair, A → B. Clipping is
     # ours: a first prediction below 0 is divided by 0.01², and such a gradient throws Adam off for hundreds of steps
     # (staircase2, 24 frames: trimmed relMSE 4e7 without clipping, still 5.6 at a rate of 3e-4, and 0.012 with).
@@ -60,7 +62,17 @@ RECIPES = {
         8,
         False,
         CropPlan(crop_px=256, batch=1, both_ways=False, replay=0.0, hold_out=False, augment=False),
-        TrainerOptions("adam", learning_rate=1e-3, warmup_steps=0, tail=0.0, ema=0.0, clip_norm=1.0, weigh_noise=False),
+        TrainerOptions(
+            "adam",
+            learning_rate=1e-3,
+            warmup_steps=0,
+            tail=0.0,
+            ema=0.0,
+            clip_norm=1.0,
+            robust=False,
+            weigh_noise=False,
+        ),
+        1,
     ),
 }
 

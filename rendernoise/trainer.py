@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rendernoise.denoiser import pays_bf16
-from rendernoise.losses import Loss, noise_weights
+from rendernoise.losses import BiasControl, Loss, noise_weights, robust
 from rendernoise.model import DenoisingModel
 from rendernoise.muon import Muon
 from rendernoise.sources.batching import Batch
@@ -30,6 +30,8 @@ class TrainerOptions:
         clip_norm: Largest gradient norm; 0 for none. Gradients may be clipped, targets never.
         momentum: Of Muon.
         weight_decay: Of Muon.
+        robust: Whether L_HDR is made robust against fireflies as far as the mean allows
+            (:class:`rendernoise.losses.BiasControl`).
         weigh_noise: Whether noisy surroundings count less (:func:`rendernoise.losses.noise_weights`).
     """
 
@@ -42,6 +44,7 @@ class TrainerOptions:
     clip_norm: float = 1.0
     momentum: float = 0.95
     weight_decay: float = 0.0
+    robust: bool = True
     weigh_noise: bool = True
 
 
@@ -72,7 +75,7 @@ class Trainer:
 
     Args:
         model: Trained in place.
-        loss: Declared statistic and all.
+        loss: Declared statistic and all. ``hdr`` is made robust if the options say so.
         options: How the weights move.
         device: Where to compute.
     """
@@ -82,6 +85,7 @@ class Trainer:
         self.loss, self.options, self.device = loss, options, device
         self.step_count = 0
         self.skipped = 0
+        self.control = BiasControl() if options.robust and loss.name == "hdr" else None
         self.autocast = pays_bf16(device)
         self._optimizer = _optimizer(model, options, torch.bfloat16 if self.autocast else torch.float32)
         self._average = [p.detach().clone() for p in model.parameters()] if options.ema else []
@@ -109,7 +113,8 @@ class Trainer:
         prediction, weight = prediction * batch.exposure, batch.weight
         if self.options.weigh_noise:
             weight = weight * noise_weights(prediction.detach(), self.model.radiance_of(batch.planes) * batch.exposure)
-        loss = self.loss(prediction, batch.target * batch.exposure, weight)
+        target = batch.target * batch.exposure
+        loss = (robust(self.control.delta) if self.control else self.loss)(prediction, target, weight)
         loss.backward()
         limit = self.options.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
@@ -120,6 +125,8 @@ class Trainer:
             return StepReport(self.step_count, None, rate)
         self._optimizer.step()
         self._update_average()
+        if self.control:
+            self.control.see(prediction.detach(), target, batch.weight)
         return StepReport(self.step_count, value, rate)
 
     def _update_average(self) -> None:
@@ -156,11 +163,14 @@ class Trainer:
                 tensors[f"average.{name}"] = self._average[i]
             for key, value in self._optimizer.state.get(p, {}).items():
                 tensors[f"optimizer.{key}.{name}"] = value
-        return tensors, {"step_count": self.step_count, "skipped": self.skipped}
+        control = self.control.state_dict() if self.control else None
+        return tensors, {"step_count": self.step_count, "skipped": self.skipped, "control": control}
 
     def load_state_dict(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Go on where ``state_dict`` was taken."""
         self.step_count, self.skipped = state["step_count"], state["skipped"]
+        if self.control and state["control"]:
+            self.control.load_state_dict(state["control"])
         with torch.no_grad():
             for i, (name, p) in enumerate(self.model.named_parameters()):
                 p.copy_(tensors[f"model.{name}"])

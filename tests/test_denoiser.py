@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from rendernoise import denoiser as module
-from rendernoise.denoiser import TILE_PX, Denoiser, merge_halves, pick_device
+from rendernoise.config import MAX_SPINS
+from rendernoise.denoiser import PLACEMENTS, TILE_PX, Denoiser, merge_halves, pick_device
 from rendernoise.errors import ImageError, InputError
 from rendernoise.frame import Frame, FramePair
 from rendernoise.model import DenoisingModel, ModelSpec
@@ -19,9 +20,9 @@ from rendernoise.networks import NETWORKS
 PLANES = ("radiance", "albedo", "normal")
 
 
-def denoiser(network: str = "fast") -> Denoiser:
+def denoiser(network: str = "fast", spins: int = 1) -> Denoiser:
     torch.manual_seed(3)
-    return Denoiser(DenoisingModel(ModelSpec.default(network, PLANES)))
+    return Denoiser(DenoisingModel(ModelSpec.default(network, PLANES)), spins=spins)
 
 
 def same_picture(one: np.ndarray, other: np.ndarray) -> bool:
@@ -121,6 +122,94 @@ def test_halves_are_merged_evenly(random_pair: Callable[..., FramePair]) -> None
     assert np.allclose(noisy, (pair.input.radiance + pair.target) / 2)
     assert np.allclose(merged.planes["albedo"], pair.input.planes["albedo"])
     assert merged.spp == pair.input.spp + pair.partner.spp
+
+
+# -- cycle spinning ---------------------------------------------------------------------------------------------------
+
+
+def placed(made: Denoiser, frame: Frame, *chosen: int) -> np.ndarray:
+    """By hand: the mean of the results of frames that got rows and columns before their first, in one exposure."""
+    results: list[np.ndarray] = []
+    for down, right in (PLACEMENTS[i] for i in chosen):
+        moved = np.pad(made.model.stack(frame), ((0, 0), (down, 0), (right, 0)), "edge")
+        exposure = torch.full((1, 1, 1, 1), made.model.exposure_of(frame))
+        with torch.inference_mode():
+            result = made.model(torch.from_numpy(moved)[None], exposure)[0]
+        results.append(result.numpy()[:, down:, right:])
+    return np.mean(results, 0)
+
+
+def test_placements_are_all_that_a_block_has() -> None:
+    assert set(PLACEMENTS) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert len(PLACEMENTS) == MAX_SPINS
+    assert PLACEMENTS[:2] == ((0, 0), (1, 1)), "one spin is the plain network, and a partner differs most from it"
+
+
+@pytest.mark.parametrize("network", sorted(NETWORKS))
+@pytest.mark.parametrize("spins", range(1, MAX_SPINS + 1))
+def test_spins_are_the_mean_of_so_many_placements(
+    spins: int, network: str, random_pair: Callable[..., FramePair]
+) -> None:
+    frame = random_pair(37, 50).input
+    made = denoiser(network, spins)
+    made.autocast = False
+    result = made.radiance(frame)
+    assert result.shape == (3, 37, 50)
+    assert result.dtype == np.float32
+    assert same_picture(result, placed(made, frame, *range(spins)))
+    plain = placed(made, frame, 0)
+    assert same_picture(result, plain) == (spins == 1), "else this test could not fail"
+
+
+@pytest.mark.parametrize("spins", range(1, MAX_SPINS + 1))
+def test_the_halves_have_placements_of_their_own(spins: int, random_pair: Callable[..., FramePair]) -> None:
+    """As many as there are: with one spin A has the first and B the second, with four both have all."""
+    pair = random_pair(37, 50)
+    assert pair.partner is not None
+    made = denoiser(spins=spins)
+    made.autocast = False
+    from_a, from_b = made.halves(pair)
+    of_b = {1: (1,), 2: (2, 3), 3: (3, 0, 1), 4: (0, 1, 2, 3)}[spins]
+    assert same_picture(from_a, placed(made, pair.input, *range(spins)))
+    assert same_picture(from_b, placed(made, pair.partner, *of_b))
+    assert np.array_equal(from_a, made.radiance(pair.input))
+    assert np.array_equal(from_b, made.radiance(pair.partner)) == (spins == 4)
+
+
+@pytest.mark.parametrize("spins", range(1, MAX_SPINS + 1))
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (33, 40)])
+def test_spins_leave_constant_frames_as_they_are(spins: int, size: tuple[int, int]) -> None:
+    """With kernels that differ from pixel to pixel, and no correction."""
+    made = denoiser("kernel_pyramid", spins)
+    with torch.no_grad():
+        for name, tensor in made.model.network.named_parameters():
+            if name.startswith("correction"):
+                tensor.zero_()
+    features = {"albedo": np.full((3, *size), 0.5, np.float32), "normal": np.ones((3, *size), np.float32)}
+    frame = Frame({"radiance": np.full((3, *size), 2.5, np.float32), **features})
+    addition = np.expm1(np.log1p(np.exp(-5.0))) * (0.03 + 0.97 * 0.5) / made.model.exposure_of(frame)
+    assert np.allclose(made.radiance(frame), 2.5 + addition, rtol=1e-5)
+
+
+@pytest.mark.parametrize("network", ["fast", "kernel_pyramid"])
+def test_tiles_bear_spins_too(
+    network: str, random_pair: Callable[..., FramePair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 480 px, tiles leave nothing over, but the moved frame has a row and a column more."""
+    frame = random_pair(33, 480).input
+    made = denoiser(network, MAX_SPINS)
+    whole = made.radiance(frame)
+    monkeypatch.setattr(module, "WHOLE_FRAME_PX", 1)
+    monkeypatch.setattr(module, "TILE_PX", 160)
+    assert same_picture(made.radiance(frame), whole)
+    monkeypatch.setattr(type(made.model.network), "reach_px", 32)
+    assert not same_picture(made.radiance(frame), whole), "else this test could not fail"
+
+
+@pytest.mark.parametrize("spins", [-1, 0, MAX_SPINS + 1])
+def test_there_are_no_more_spins_than_placements(spins: int) -> None:
+    with pytest.raises(InputError, match=f"1 to 4 spins, not {spins}"):
+        denoiser(spins=spins)
 
 
 def test_devices() -> None:

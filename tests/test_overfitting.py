@@ -53,7 +53,7 @@ def changed(weights: list[Tensor], trainer: Trainer, addition: float) -> list[Te
     """The weights with so much more on what they add to every pixel."""
     names = [name for name, _ in trainer.model.named_parameters()]
     copies = [w.clone() for w in weights]
-    copies[names.index("network.output.bias")][-3 * 4 :] += addition
+    copies[names.index("network.correction.bias")][-3 * 4 :] += addition
     return copies
 
 

@@ -14,13 +14,25 @@ from typing import Any
 
 import pytest
 
+from rendernoise.networks import NETWORKS
+
 ROOT = Path(__file__).parents[1]
+needs_oidn = pytest.mark.skipif(find_spec("pyoidn") is None, reason='pyoidn is not installed ("rendernoise[oidn]")')
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux keeps peaks in /proc")
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, ROOT / "tools" / "speed.py", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, check=False)
+
+
+def in_worker(code: str) -> Any:
+    """What a fresh process prints as JSON that has ``tools/speed_worker.py`` as ``worker``."""
+    start = f"import json, sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tools')!r}]; import speed_worker as worker"
+    done = subprocess.run([sys.executable, "-c", f"{start}\n{code}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -60,21 +72,40 @@ def test_each_row_sums_up_its_own_times(done: tuple[str, dict[str, Any]]) -> Non
         assert min(times) > 0
         assert (row["min_s"], row["max_s"]) == (min(times), max(times))
         assert close(row["median_s"], statistics.median(times))
-        assert row["peak_mib"] > row["beyond_start_mib"] > 0
+        assert row["peak_mib"] >= row["first_peak_mib"] > row["start_mib"] > 0
+        assert close(row["beyond_start_mib"], row["peak_mib"] - row["start_mib"])
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("pyoidn") is None, reason='pyoidn is not installed ("rendernoise[oidn]")')
-def test_ratios_of_denoising_are_those_of_its_times(done: tuple[str, dict[str, Any]]) -> None:
+@needs_oidn
+def test_ratios_of_denoising_are_those_of_its_times_and_peaks(done: tuple[str, dict[str, Any]]) -> None:
     rows = {row["contender"]: row for row in done[1]["denoise"]}
-    assert {"rendernoise, float32", "OIDN, high", "OIDN prefiltered, high"} <= set(rows)
-    yardstick = rows["OIDN, high"]
+    assert {"kernel_pyramid, float32", "fast, float32", "OIDN, balanced", "OIDN prefiltered, high"} <= set(rows)
+    assert any(label.startswith("kernel_pyramid") and label.endswith("4 spins") for label in rows)
+    for quality in ("high", "fast"):
+        yardstick = rows[f"OIDN, {quality}"]
+        for row in rows.values():
+            assert close(row[f"time_to_oidn_{quality}"], row["median_s"] / yardstick["own_median_s"])
+            assert close(row[f"peak_to_oidn_{quality}"], row["first_peak_mib"] / yardstick["first_peak_mib"])
     for row in rows.values():
-        assert close(row["times_oidn"], row["median_s"] / yardstick["own_median_s"])
-        assert close(row["cpu_times_oidn"], row["cpu_median_s"] / yardstick["cpu_median_s"])
         if row["own_median_s"] is not None:  # execution is a part of the call
             assert 0 < row["own_median_s"] <= row["median_s"]
-    assert rows["rendernoise, float32"]["own_median_s"] is None
+    assert rows["kernel_pyramid, float32"]["own_median_s"] is None
+
+
+@pytest.mark.slow
+@needs_oidn
+def test_the_table_of_denoising_shows_ms_and_memory(done: tuple[str, dict[str, Any]]) -> None:
+    printed, record = done
+    heads, _, *lines = printed.split("## denoise\n\n")[1].split("\n\n")[0].splitlines()
+    names = [name.strip() for name in heads.split("|")]
+    for line, row in zip(lines, record["denoise"], strict=True):
+        shown = dict(zip(names, (cell.strip() for cell in line.split("|")), strict=True))
+        assert shown["denoiser"] == row["contender"]
+        assert float(shown["median ms"]) == pytest.approx(1000 * row["median_s"], abs=0.06)
+        assert float(shown["ms × OIDN, fast (its execution)"]) == pytest.approx(row["time_to_oidn_fast"], rel=1e-3)
+        assert float(shown["peak MiB, one frame"]) == pytest.approx(row["first_peak_mib"], rel=1e-3)
+        assert float(shown["MiB × OIDN, high"]) == pytest.approx(row["peak_to_oidn_high"], rel=1e-3)
 
 
 @pytest.mark.slow
@@ -106,3 +137,61 @@ def test_a_wrong_size_is_refused_before_anything_runs(tmp_path: Path) -> None:
     assert finished.returncode == 2
     assert "'fast' is no size; write 1280x720" in finished.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_the_frame_has_all_planes_of_both_networks() -> None:
+    names = in_worker("print(json.dumps({n: p.shape for n, p in worker.noisy_frame(8, 4).planes.items()}))")
+    sizes = {"radiance": [3, 4, 8], "albedo": [3, 4, 8], "normal": [3, 4, 8], "roughness": [1, 4, 8]}
+    assert names == sizes
+    assert all(set(NETWORKS[name].planes) <= set(names) for name in ("kernel_pyramid", "fast"))
+
+
+@needs_oidn
+def test_memory_of_oidn_is_without_pytorch() -> None:
+    job = {"size": [64, 36], "quality": "high", "prefilter": False, "threads": 1}
+    loaded = in_worker(f"worker.prepare_oidn({job})()(); print(json.dumps(sys.modules.get('torch') is not None))")
+    assert loaded is False
+
+
+@needs_proc
+def test_the_peak_stays_when_memory_was_given_back() -> None:
+    code = """
+import numpy as np
+block = np.ones(2**27, np.uint8)
+held = worker.resident_mib()
+del block
+print(json.dumps([held, worker.resident_mib(), worker.peak_mib()]))
+"""
+    held, after, peak = in_worker(code)
+    assert after < held - 100
+    assert peak >= held - 1
+
+
+@needs_proc
+def test_the_peak_bears_a_child_that_has_ended() -> None:
+    code = """
+import subprocess, psutil
+child = subprocess.Popen([sys.executable, "-c", ""])
+while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+    pass
+ended = worker.peak_of_mib(psutil.Process(child.pid))
+print(json.dumps([ended, worker.peak_mib(), worker.peak_of_mib(psutil.Process())]))
+"""
+    ended, together, alone = in_worker(code)
+    assert ended == 0
+    assert together == pytest.approx(alone, abs=1)
+
+
+@needs_proc
+def test_the_peak_holds_living_children() -> None:
+    code = """
+import subprocess, psutil
+child = subprocess.Popen([sys.executable, "-c", "block = b'x' * 2**26; print(); input()"],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()
+together, alone = worker.peak_mib(), worker.peak_of_mib(psutil.Process())
+child.communicate(b"\\n")
+print(json.dumps([together, alone]))
+"""
+    together, alone = in_worker(code)
+    assert together > alone + 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from rendernoise import job
 from rendernoise.augment import SYMMETRIES, turn
 from rendernoise.denoiser import Denoiser
 from rendernoise.job import TrainingJob
-from rendernoise.losses import get_loss
+from rendernoise.losses import robust
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.run import RunDirectory
 from rendernoise.sources.batching import Batch
@@ -147,7 +148,7 @@ def train(tool: ModuleType, views: Path, out: Path, *, resume: bool = False) -> 
     torch.manual_seed(0)
     run = RunDirectory(out, {"steps": STEPS}, resume=resume, overwrite=False)
     model = DenoisingModel(ModelSpec.default("fast"))
-    trainer = Trainer(model, get_loss("hdr", needs="mean"), TrainerOptions(weight_decay=0.4), torch.device("cpu"))
+    trainer = Trainer(model, robust(tool.DELTA), TrainerOptions(weight_decay=0.4), torch.device("cpu"))
     try:
         tool.BaseJob(run, trainer, tool.ViewBatcher(views, 1, 0), lambda event: None).run(STEPS, {"seed": 0})
     finally:
@@ -157,6 +158,31 @@ def train(tool: ModuleType, views: Path, out: Path, *, resume: bool = False) -> 
     # All but how long it took.
     loaded.provenance = {}
     return loaded.to_bytes()
+
+
+def test_fireflies_count_more_and_more_towards_the_end(tool: ModuleType) -> None:
+    assert [tool.delta_at(progress) for progress in (0.0, 0.35, 0.7)] == [1.0, 1.0, 1.0]
+    late = [tool.delta_at(0.7 + 0.01 * i) for i in range(31)]
+    assert all(earlier < later for earlier, later in itertools.pairwise(late))
+    assert tool.delta_at(0.85) == pytest.approx(8**0.5), "by the same factor in the same time"
+    assert tool.delta_at(1.0) == pytest.approx(8.0)
+
+
+def test_every_step_has_the_delta_of_its_progress(
+    tool: ModuleType, views: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool, "ROBUST_SHARE", 0.2)
+    step, seen = TrainingJob.train_step, []
+
+    def watched(self: TrainingJob, progress: float, total: int) -> Any:
+        seen.append(float(self.trainer.loss(torch.zeros(1), torch.ones(1))))
+        return step(self, progress, total)
+
+    monkeypatch.setattr(TrainingJob, "train_step", watched)
+    train(tool, views, tmp_path / "watched")
+    expected = [robust(tool.delta_at(i / STEPS))(torch.zeros(1), torch.ones(1)) for i in range(STEPS)]
+    assert seen == [float(value) for value in expected]
+    assert seen[0] < seen[1] < seen[2]
 
 
 def test_an_interrupted_training_ends_with_the_same_weights(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from typing import Any, Literal
 
@@ -55,7 +56,7 @@ def test_training_lowers_the_loss(optimizer: Literal["muon", "adam"]) -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30])
 def test_a_batch_that_is_not_finite_is_skipped_and_counted(bad: float) -> None:
-    made = trainer()
+    made = trainer(TrainerOptions(robust=False))
     made.step(batch(0))
     before = tensors_of(made)
     broken = batch(1)
@@ -65,6 +66,35 @@ def test_a_batch_that_is_not_finite_is_skipped_and_counted(bad: float) -> None:
     check_equal(tensors_of(made), before)
     assert made.step(batch(2)).loss is not None
     assert all(bool(torch.isfinite(t).all()) for t in tensors_of(made).values())
+
+
+def test_a_robust_loss_bears_an_absurd_target() -> None:
+    made = trainer()
+    broken = batch(1)
+    broken.target[0, 0, 3, 3] = 1e30
+    assert made.step(broken).loss is not None
+    assert all(bool(torch.isfinite(t).all()) for t in tensors_of(made).values())
+
+
+def test_a_resumed_robust_loss_goes_on_as_strict_as_it_was() -> None:
+    one, two = trainer(), trainer(seed=1)
+    for i in range(40):
+        one.step(batch(i))
+    tensors, state = one.state_dict()
+    two.load_state_dict(tensors, json.loads(json.dumps(state)))
+    assert one.control is not None
+    assert two.control is not None
+    assert one.control.delta != one.control.START
+    for i in range(40, 44):
+        one.step(batch(i))
+        two.step(batch(i))
+    assert one.control.state_dict() == two.control.state_dict()
+    check_equal(tensors_of(one), tensors_of(two))
+
+
+def test_only_the_loss_of_the_mean_is_made_robust() -> None:
+    assert Trainer(DenoisingModel(SPEC), LOSSES["l1"], TrainerOptions(), CPU).control is None
+    assert trainer(TrainerOptions(robust=False)).control is None
 
 
 def test_lost_samples_in_the_input_do_no_harm() -> None:
@@ -173,7 +203,7 @@ def test_gradients_are_clipped_and_targets_are_not() -> None:
     bright = batch(0)
     bright.target *= 1e4
     for limit in (0.0, 0.5):
-        made = trainer(TrainerOptions("adam", clip_norm=limit))
+        made = trainer(TrainerOptions("adam", clip_norm=limit, robust=False))
         made._optimizer = Watched(made.model.parameters(), lr=1e-3)
         made.step(bright)
     assert norms[0.5] == pytest.approx(0.5, rel=1e-3)
@@ -219,7 +249,7 @@ def test_targets_have_no_part_in_the_weights_of_noise(weighs: bool) -> None:
         return LOSSES["hdr"](prediction, target, weight)
 
     for factor in (1.0, 1e3):
-        made = trainer(TrainerOptions(weigh_noise=weighs))
+        made = trainer(TrainerOptions(weigh_noise=weighs, robust=False))
         made.loss = spy  # pyright: ignore[reportAttributeAccessIssue]
         one = batch(0)
         one.target *= factor

@@ -5,8 +5,11 @@ Markdown tables and writes ``DIR/speed.json`` (``--out DIR``) with every time, t
 
 All contenders of a table run in the same rounds, one after the other and the other way round in the next, so that a
 drift of the machine hits all alike. Each is a process of its own (``tools/speed_worker.py``) on the same threads; its
-first call is not counted. OIDN's library has no timer of its own, so its filters are timed from call to return, without
-copying; ``oidnBenchmark``, which comes with it and times images of its own, stands beside that where it is installed.
+first call is not counted, except in the memory: the peak of a process that has denoised one frame stands beside that
+of one that has denoised several. Both have what their denoiser needs and no more: ours PyTorch, OIDN's none.
+
+OIDN's library has no timer of its own, so its filters are timed from call to return, without copying;
+``oidnBenchmark``, which comes with it and times images of its own, stands beside that where it is installed.
 
 Leave the machine alone meanwhile: PyTorch's threads wait for the slowest at every layer, so that a core shared with
 something else costs it far more than it costs OIDN. The CPU time in the table shows what a call needed; with one thread
@@ -37,8 +40,9 @@ from rendernoise.render.probe import probe_variant, usable_cores
 
 WORKER = Path(__file__).with_name("speed_worker.py")
 QUALITIES = ("high", "balanced", "fast")
-#: What all ratios of denoising are to: OIDN at its default, without copying.
-YARDSTICK = "OIDN, high"
+#: What ratios of denoising are to, with their names in the record: times to OIDN's execution alone, without copying.
+YARDSTICKS = {"OIDN, high": "oidn_high", "OIDN, fast": "oidn_fast"}
+SMALL_NETWORK = "fast"
 
 Row = dict[str, Any]
 Times = dict[str, Any]
@@ -97,7 +101,7 @@ def interleaved(jobs: dict[str, Row], options: argparse.Namespace) -> dict[str, 
                 continue
             for key in ("times_s", "cpu_s", "own_s"):
                 into[key] += found[key]
-            for key in ("first_s", "start_mib", "peak_mib"):
+            for key in ("first_s", "start_mib", "first_peak_mib", "peak_mib"):
                 into[key] = max(into.get(key, 0.0), found[key])
             job["repeats"] = len(found["times_s"])
             if job["kind"] == "oidn" and (reported := oidn_benchmark(job)) is not None:
@@ -116,11 +120,21 @@ def summary(found: Times) -> Row:
     row["cpu_median_s"] = statistics.median(found["cpu_s"])
     row["own_median_s"] = statistics.median(found["own_s"]) if found["own_s"] else None
     row["benchmark_s"] = statistics.median(found["benchmark_s"]) if found["benchmark_s"] else None
-    return row | {"peak_mib": found["peak_mib"], "beyond_start_mib": found["peak_mib"] - found["start_mib"]}
+    row |= {key: found[key] for key in ("start_mib", "first_peak_mib", "peak_mib")}
+    return row | {"beyond_start_mib": found["peak_mib"] - found["start_mib"]}
 
 
 def cells(row: Row, names: Sequence[str]) -> list[Any]:
-    return ["" if row.get(name) is None else row[name] for name in names]
+    """What a table shows of a row: ``median_ms`` is the row's ``median_s`` in ms."""
+    return [cell(row, name) for name in names]
+
+
+def cell(row: Row, name: str) -> Any:
+    """One of them; nothing where it was not measured."""
+    kept = f"{name.removesuffix('_ms')}_s" if name.endswith("_ms") else name
+    if (value := row.get(kept)) is None:
+        return ""
+    return value if kept == name else f"{1e3 * value:.1f}"
 
 
 # -- the three measurements ---------------------------------------------------------------------------------------
@@ -130,22 +144,38 @@ def precisions() -> list[str]:
     """float32, and bf16 where this CPU computes it natively."""
     import torch
 
-    from rendernoise.trainer import pays_bf16
+    from rendernoise.denoiser import pays_bf16
 
     return ["float32", "bf16"] if pays_bf16(torch.device("cpu")) else ["float32"]
 
 
+def our_jobs(size: tuple[int, int]) -> dict[str, Row]:
+    """Both networks in one pass, and the default one as ``online`` uses it at the end, by label."""
+    from rendernoise.recipes import RECIPES
+
+    recipe = RECIPES["ours"]
+    ways = [(network, precision, 1) for network in (recipe.network, SMALL_NETWORK) for precision in precisions()]
+    ways.append((recipe.network, precisions()[-1], recipe.spins))
+    return {
+        f"{network}, {precision}" + (f", {spins} spins" if spins > 1 else ""): {
+            "kind": "ours",
+            "network": network,
+            "precision": precision,
+            "spins": spins,
+            "size": size,
+        }
+        for network, precision, spins in ways
+    }
+
+
 def denoise(options: argparse.Namespace) -> tuple[list[Row], str]:
-    """The default network beside OIDN, for each size."""
+    """Our networks beside OIDN, for each size."""
     rows: list[Row] = []
     for size in options.sizes:
-        jobs: dict[str, Row] = {
-            f"rendernoise, {precision}": {"kind": "ours", "precision": precision, "size": size}
-            for precision in precisions()
-        }
+        jobs = our_jobs(size)
         if oidn_folder() is not None:
             for prefilter in (False, True):
-                for quality in QUALITIES[:1] if options.quick else QUALITIES:
+                for quality in QUALITIES[:1] if options.quick and prefilter else QUALITIES:
                     label = f"OIDN{' prefiltered' if prefilter else ''}, {quality}"
                     jobs[label] = {"kind": "oidn", "quality": quality, "prefilter": prefilter, "size": size}
         else:
@@ -154,19 +184,26 @@ def denoise(options: argparse.Namespace) -> tuple[list[Row], str]:
         print(f"denoising {named}", flush=True)
         found = interleaved(jobs, options)
         mine = [{"size": named, "contender": label, **_row(times)} for label, times in found.items()]
-        yardstick = next((r.get("own_median_s") for r in mine if r["contender"] == YARDSTICK), None)
-        yardstick_cpu = next((r.get("cpu_median_s") for r in mine if r["contender"] == YARDSTICK), None)
-        for row in mine:
-            if yardstick and yardstick_cpu and "median_s" in row:
-                row["times_oidn"] = row["median_s"] / yardstick
-                row["cpu_times_oidn"] = row["cpu_median_s"] / yardstick_cpu
+        done = {row["contender"]: row for row in mine if "median_s" in row}
+        for label in YARDSTICKS.keys() & done.keys():
+            for row in done.values():
+                row[f"time_to_{YARDSTICKS[label]}"] = row["median_s"] / done[label]["own_median_s"]
+                row[f"peak_to_{YARDSTICKS[label]}"] = row["first_peak_mib"] / done[label]["first_peak_mib"]
         rows += mine
-    names = ["size", "contender", "median_s", "min_s", "max_s", "n", "cpu_median_s"]
-    names += ["own_median_s", "benchmark_s", "times_oidn", "cpu_times_oidn"]
-    names += ["peak_mib", "beyond_start_mib"]
-    heads = ["size", "denoiser", "median s", "min s", "max s", "n", "CPU s", "execution alone s", "oidnBenchmark s"]
-    heads += [f"× {YARDSTICK} (its execution)", "× CPU", "peak MiB", "beyond start MiB"]
-    return rows, table(heads, [cells(row, names) for row in rows])
+    columns = {
+        "size": "size",
+        "denoiser": "contender",
+        "median ms": "median_ms",
+        "min ms": "min_ms",
+        "max ms": "max_ms",
+    }
+    columns |= {"n": "n", "CPU ms": "cpu_median_ms", "execution alone ms": "own_median_ms"}
+    columns |= {"oidnBenchmark ms": "benchmark_ms"}
+    columns |= {f"ms × {label} (its execution)": f"time_to_{name}" for label, name in YARDSTICKS.items()}
+    columns |= {"peak MiB, one frame": "first_peak_mib"}
+    columns |= {f"MiB × {label}": f"peak_to_{name}" for label, name in YARDSTICKS.items()}
+    columns |= {"peak MiB, more frames": "peak_mib"}
+    return rows, table(list(columns), [cells(row, list(columns.values())) for row in rows])
 
 
 def train(options: argparse.Namespace) -> tuple[list[Row], str]:

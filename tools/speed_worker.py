@@ -1,13 +1,15 @@
 """One contender of ``tools/speed.py``, timed in a process of its own: ``python tools/speed_worker.py JOB`` (JSON).
 
 Prints one JSON line: the time of the first call, the times of the warm ones and the CPU time in each,
-the time that the contender's own clock gave where it has one, and the memory that it took.
+the time that the contender's own clock gave where it has one, and the memory that it took: at the start, with libraries
+and input, and at its peak, after the first call and after all.
 """
 
 from __future__ import annotations
 
 import atexit
 import json
+import re
 import sys
 import tempfile
 import time
@@ -27,29 +29,32 @@ SCENE = Path(__file__).parents[1] / "scenes" / "room" / "scene.xml"
 
 
 def noisy_frame(width: int, height: int, number: int = 1) -> Any:
-    """A frame whose statistics resemble a render: smooth light, long-tailed noise, features."""
-    from rendernoise.frame import Frame
+    """A frame whose statistics resemble a render: smooth light, long-tailed noise, all features that networks take."""
+    from rendernoise.frame import PLANE_CHANNELS, Frame
 
     rng = np.random.default_rng([width, height, number])
     ramp = np.linspace(0.1, 2, width, dtype=np.float32)
     radiance = rng.standard_exponential((3, height, width), dtype=np.float32) * ramp
-    features = {name: rng.random((3, height, width), dtype=np.float32) for name in ("albedo", "normal")}
+    features = {
+        name: rng.random((PLANE_CHANNELS[name], height, width), dtype=np.float32)
+        for name in ("albedo", "normal", "roughness")
+    }
     return Frame({"radiance": radiance, **features}, spp=4, number=number)
 
 
 def prepare_ours(job: dict[str, Any]) -> Make:
+    """``network`` with random weights: their values change nothing about the work."""
     import torch
 
     from rendernoise.denoiser import Denoiser
     from rendernoise.model import DenoisingModel, ModelSpec
-    from rendernoise.networks import DEFAULT_NETWORK
 
     torch.set_num_threads(job["threads"])
     frame = noisy_frame(*job["size"])
 
     def make() -> Call:
-        model = DenoisingModel(ModelSpec.default(DEFAULT_NETWORK, ("radiance", "albedo", "normal")))
-        denoiser = Denoiser(model.eval(), autocast=job["precision"] == "bf16")
+        model = DenoisingModel(ModelSpec.default(job["network"]))
+        denoiser = Denoiser(model.eval(), autocast=job["precision"] == "bf16", spins=job["spins"])
 
         def call() -> None:
             denoiser.radiance(frame)
@@ -60,7 +65,9 @@ def prepare_ours(job: dict[str, Any]) -> Make:
 
 
 def prepare_oidn(job: dict[str, Any]) -> Make:
-    import pyoidn  # noqa: F401  the library belongs to the start, as torch does
+    # pyoidn imports PyTorch where there is one, and needs nothing of it: 190 MiB that are not OIDN's.
+    sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
+    import pyoidn  # noqa: F401  the library belongs to the start, as torch does to ours
 
     from rendernoise.bench.oidn import Oidn
 
@@ -100,7 +107,7 @@ def prepare_train(job: dict[str, Any]) -> Make:
         store = PairStore(Path(folder.name))
         store.put(0, pair)
         store.show(0)
-        model = DenoisingModel(ModelSpec.default(recipe.network, ("radiance", "albedo", "normal")))
+        model = DenoisingModel(ModelSpec.default(recipe.network))
         trainer = Trainer(model, get_loss("hdr"), recipe.trainer, torch.device("cpu"))
         trainer.autocast = job["precision"] == "bf16"
         batcher = CropBatcher(store, model, recipe.crops, 0)
@@ -164,20 +171,27 @@ def resident_mib() -> float:
 
 
 def peak_mib() -> float:
-    """Peak resident memory of this process and its children, MiB.
-
-    ``getrusage`` would say no less than the parent had when it started this process, so Linux' own mark is read.
-    """
+    """Peak resident memory of this process and its living children, MiB."""
     me = psutil.Process()
-    total = 0.0
-    for process in (me, *me.children(recursive=True)):
-        status = Path(f"/proc/{process.pid}/status")
-        if status.exists():
-            mark = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-            total += int(mark.split()[1]) / 1024
-        else:
-            total += process.memory_info().rss / 2**20
-    return total
+    return sum(map(peak_of_mib, (me, *me.children(recursive=True))))
+
+
+def peak_of_mib(process: psutil.Process) -> float:
+    """Peak resident memory of one process, MiB: 0 when it has ended, and outside Linux what it has now.
+
+    ``getrusage`` would say no less than the parent had when it started the process, so Linux' own mark is read. A child
+    that has ended, and that nobody has waited for yet, has a status without that mark.
+    """
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        status = ""
+    if mark := re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE):
+        return int(mark[1]) / 1024
+    try:
+        return process.memory_info().rss / 2**20
+    except psutil.Error:
+        return 0.0
 
 
 def cpu_now_s() -> float:
@@ -193,6 +207,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     times: list[float] = []
     cpu: list[float] = []
     own: list[float] = []
+    first_peak_mib = 0.0
     while len(times) <= job["repeats"] and sum(times) < job["limit_s"]:
         begin, cpu_begin = time.perf_counter(), cpu_now_s()
         own_s = call()
@@ -200,6 +215,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         cpu.append(cpu_now_s() - cpu_begin)
         if own_s is not None:
             own.append(own_s)
+        first_peak_mib = first_peak_mib or peak_mib()
     # The first call warms up. Where it alone took the limit, what it warmed is no part worth mentioning of its time.
     warm = slice(1 if len(times) > 1 else 0, None)
     return {
@@ -208,6 +224,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         "cpu_s": cpu[warm],
         "own_s": own[warm],
         "start_mib": start_mib,
+        "first_peak_mib": first_peak_mib,
         "peak_mib": peak_mib(),
     }
 

@@ -1,7 +1,9 @@
 """Train base weights on the renders of `tools/base_renders.py` by Noise2Noise alone: no reference is ever used.
 
 Each step draws crops of random views. A random set of a view's parts is the input, the remaining parts are the target.
-Crops are turned, colours are exchanged and tinted, the exposure varies, and features are left out now and then.
+Fireflies in targets drown what there is to learn from a few thousand steps, so the loss is robust, which makes images
+dark, and nears L_HDR, whose minimiser is the mean, while the rate falls to 0. Crops are turned, colours are exchanged
+and tinted, the exposure varies, and features are left out now and then.
 An interrupted run goes on with --resume.
 
     python tools/train_base.py --renders DIR --network kernel_pyramid --steps 14000 --out RUN
@@ -24,7 +26,7 @@ from rendernoise.color import auto_exposure
 from rendernoise.denoiser import Denoiser, pick_device
 from rendernoise.frame import PLANE_CHANNELS, Plane
 from rendernoise.job import TrainingJob
-from rendernoise.losses import get_loss
+from rendernoise.losses import robust
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.networks.kernel_pyramid import KernelPyramid
 from rendernoise.run import RunDirectory
@@ -37,6 +39,9 @@ INPUTS = ((0,), (0, 1), (2,), (3,), (2, 3), (4,), (4,), (4,), (3, 4), (2, 3, 4),
 #: Planes that a crop goes without, drawn evenly: most have all, as Mitsuba's renders have.
 ABSENT = (*((),) * 7, ("roughness",), ("roughness", "normal"), PLANES[1:])
 CROP_PX = 128
+#: Relative error beyond which the loss is linear, until ROBUST_SHARE of the run and at its end.
+DELTA, LAST_DELTA = 1.0, 8.0
+ROBUST_SHARE = 0.7
 #: One crop in so many is black: an unlit frame must come out black, and exposure has nothing to say there.
 BLACK = 64
 
@@ -146,7 +151,9 @@ class BaseJob(TrainingJob):
         """Train and write `weights.safetensors`."""
         self.restore()
         while self.trainer.step_count < steps:
-            self.train_step(self.trainer.step_count / steps, steps)
+            progress = self.trainer.step_count / steps
+            self.trainer.loss = robust(delta_at(progress))
+            self.train_step(progress, steps)
             if self.checkpoint_due():
                 self.checkpoint()
         with self.trainer.averaged():
@@ -154,6 +161,11 @@ class BaseJob(TrainingJob):
             denoiser = Denoiser(self.trainer.model, provenance, self.trainer.device)
             denoiser.save(self.run_dir.path / "weights.safetensors")
         self.run_dir.finish({**provenance, "skipped": self.trainer.skipped})
+
+
+def delta_at(progress: float) -> float:
+    """The loss's delta when ``progress`` of the run, 0 to 1, is done."""
+    return DELTA * (LAST_DELTA / DELTA) ** (max(0.0, progress - ROBUST_SHARE) / (1 - ROBUST_SHARE))
 
 
 def tell(event: dict[str, Any]) -> None:
@@ -184,7 +196,7 @@ def main() -> None:
     model = DenoisingModel(ModelSpec.default(options.network))
     # Pairs of many scenes are mostly noise to each other: a small rate that falls all the way, and a long momentum.
     recipe = TrainerOptions(learning_rate=7e-4, warmup_steps=200, tail=1.0, ema=0.999, momentum=0.98, weight_decay=0.4)
-    trainer = Trainer(model, get_loss("hdr", needs="mean"), recipe, pick_device(options.device))
+    trainer = Trainer(model, robust(DELTA), recipe, pick_device(options.device))
     batcher: Any = ViewBatcher(options.renders, options.batch, options.seed)
     try:
         BaseJob(run, trainer, batcher, tell).run(options.steps, provenance)

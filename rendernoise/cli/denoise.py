@@ -30,7 +30,7 @@ def run(config: DenoiseConfig, report: Report) -> int:
     if loaded is None:
         raise InputError("--weights none cannot denoise", "Use base, or a file as train and online write it")
     outcome = denoise_sequence(
-        Denoiser(loaded.model, loaded.provenance, pick_device(config.device)),
+        Denoiser(loaded.model, loaded.provenance, pick_device(config.device), spins=config.spins),
         planned,
         roles=config.roles,
         # An interrupted run is told to come back with --resume; finished frames are whole, so it skips them.

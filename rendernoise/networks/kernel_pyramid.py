@@ -1,8 +1,9 @@
-"""The default network: per-pixel kernels on a pyramid of demodulated radiance, with a learned correction."""
+"""The default network: kernels that look at features, on a pyramid of demodulated radiance."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from itertools import product
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,26 +15,75 @@ from rendernoise.frame import PLANE_CHANNELS
 from rendernoise.networks.blocks import MAX_LOG, bounded, positive
 from rendernoise.networks.shuffled_unet import BLOCK_PX, ShuffledUNet
 
-#: How much a correction may brighten or darken, in powers of e.
+#: How much the correction may brighten or darken, in powers of e.
 MAX_CORRECTION = 5.0
 #: Where the additive part starts: expm1(softplus(-5)) = 0.007, out of the way until it is needed.
-START = -5.0
+START_ADDITION = -5.0
+
+
+class Guide(NamedTuple):
+    """Feature channels of one meaning, and the sharpness that a difference in them starts with.
+
+    Args:
+        channels: Where they are among the features.
+        log_sharpness: ln of the factor of the squared distance: with 4.4, an albedo 0.11 away counts 1/e.
+    """
+
+    channels: slice
+    log_sharpness: float
+
+
+#: Of albedo, normal and roughness, as they follow the radiance.
+GUIDES = (Guide(slice(0, 3), 4.4), Guide(slice(3, 6), 3.3), Guide(slice(6, 7), 3.3))
+MAX_LOG_SHARPNESS = 9.0
+#: Where the softplus of brightness starts, 0.13: fireflies count less, and walls in soft light lose little.
+START_BRIGHTNESS = -2.0
+#: Where the logits of coarser pixels start, above those of neighbours: smooth unless the features are against it.
+START_PARENTS = 1.0
+#: What a head says beside the kernel: how bright neighbours count, and how sharp each guide is.
+KERNEL_MAPS = 1 + len(GUIDES)
+#: What it says about pooling: a logit, and how bright pixels count.
+POOL_MAPS = 2
+#: Rows that are filtered together where no gradient is wanted.
+BAND_PX = 32
+#: Offsets of the four nearest coarser pixels, in a coarser image that was enlarged and given a rim of 1 px.
+PARENTS = tuple(product((0, 2), (0, 2)))
+
+
+class Level(NamedTuple):
+    """One level of the pyramid.
+
+    Args:
+        radiance: Demodulated, ``[N, 3, H, W]``.
+        guide: Its features, ``[N, 7, H, W]``, without gradient.
+    """
+
+    radiance: Tensor
+    guide: Tensor
+
+    @property
+    def brightness(self) -> Tensor:
+        """log(1 + mean radiance) ``[N, 1, H, W]``, without gradient: it steers weights, and is not to be learned."""
+        return self.radiance.detach().mean(1, keepdim=True).log1p()
 
 
 class KernelPyramid(ShuffledUNet):
-    """A U-Net that says how to average, and what the average lacks.
+    """A U-Net that says how to average.
 
-    The radiance is divided by the albedo and averaged over 2×2 pixels again and again. On every level of that pyramid
-    each pixel gets a softmax kernel (Bako et al. 2017; over scales, Vogels et al. 2018), whose weights also fall with a
-    neighbour's brightness: a firefly is seen by every kernel that would spread it. From the coarsest level up, the
-    filtered level and the enlarged coarser one are blended by a learned share. The result
-    f = (e^r · filtered + g) · albedo has a factor and an addition g > 0 from the same features, for the energy that
-    dimmed fireflies lost and for what no neighbour holds. Kernels give sharp edges within a hundred steps where a
-    direct prediction is blurred for thousands (docs/denoiser.md).
+    The radiance is divided by the albedo and averaged over 2×2 pixels again and again, by learned weights. From the
+    coarsest level up, each pixel becomes a weighted mean of its neighbours and of the four nearest pixels of the
+    filtered coarser level (joint bilateral upsampling, Kopf et al. 2007). The logit of neighbour j of pixel i is
+
+        z_ij − s_i · log(1 + mean radiance_j) − Σ_g b_gi · ‖g_i − g_j‖²
+
+    with z, s and b from the U-Net (kernel prediction, Bako et al. 2017; over scales, Vogels et al. 2018; bandwidths of
+    features g, Kalantari et al. 2015). The distances know edges before anything is learned, and the brightness lets
+    fireflies go, when pixels are averaged over 2×2 too. The result f = (e^r · filtered + a) · albedo has a factor and
+    an addition a > 0 from the same U-Net, for the energy that fireflies held and for what no neighbour holds.
     """
 
     #: Sides of the kernels at the full resolution, 1/2, 1/4, …
-    kernels: ClassVar[tuple[int, ...]] = (3, 3, 3, 5, 5, 5)
+    kernels: ClassVar[tuple[int, ...]] = (3, 3, 3, 3, 5, 5)
     #: The U-Net's: a coarse pixel's kernel looks as far as its features do, and enlarging it replaces the way up.
     reach_px: ClassVar[int] = 192
 
@@ -41,16 +91,22 @@ class KernelPyramid(ShuffledUNet):
         if in_channels != sum(PLANE_CHANNELS[name] for name in self.planes):
             raise InputError(f"this network takes {', '.join(self.planes)}", "Leave its planes as they are")
         super().__init__(in_channels, out_channels)
-        finest = _head_channels(self.kernels[0]) + 2 * out_channels
-        self.output = nn.Conv2d(self.widths[0], finest * BLOCK_PX**2, 3, padding=1)
+        between = [POOL_MAPS + KERNEL_MAPS + side * side + len(PARENTS) for side in self.kernels[:-1]]
+        coarsest = KERNEL_MAPS + self.kernels[-1] ** 2
+        self.output = nn.Conv2d(self.widths[0], between[0] * BLOCK_PX**2, 3, padding=1)
         self.heads = nn.ModuleList(
-            nn.Conv2d(width, _head_channels(side), 1) for width, side in zip(self.widths, self.kernels[1:], strict=True)
+            nn.Conv2d(width, maps, 1) for width, maps in zip(self.widths, [*between[1:], coarsest], strict=True)
         )
-        for head in (self.output, *self.heads):
+        self.correction = nn.Conv2d(self.widths[0], 2 * out_channels * BLOCK_PX**2, 3, padding=1)
+        for head in (self.output, *self.heads, self.correction):
             assert isinstance(head, nn.Conv2d)
             assert head.bias is not None
-            nn.init.normal_(head.weight, std=0.01)  # even kernels, even shares, no correction
+            nn.init.normal_(head.weight, std=0.01)  # kernels of features alone, no correction
             nn.init.zeros_(head.bias)
+        with torch.no_grad():
+            self.output.bias.unflatten(0, (-1, BLOCK_PX**2)).copy_(_start(between[0], self.kernels[0])[:, None])
+            for head, maps, side in zip(self.heads, [*between[1:], coarsest], self.kernels[1:], strict=True):
+                head.bias.copy_(_start(maps, side))
 
     def forward(self, planes: Tensor) -> Tensor:
         """``[N, in_channels, H, W]``, log1p radiance and albedo first, to positive ``[N, 3, H, W]``; any H, W ≥ 1."""
@@ -58,47 +114,159 @@ class KernelPyramid(ShuffledUNet):
         padded = self.pad(planes)
         albedo = demodulator(padded[:, 3:6].float())
         features = self.trunk(padded)
-        finest = F.pixel_shuffle(self.output(features[0]).float(), BLOCK_PX)
-        maps = [finest, *(head(x).float() for head, x in zip(self.heads, features, strict=True))]
-        levels = [padded[:, :3].float().clamp(0, MAX_LOG).expm1() / albedo]
-        for _ in features:
-            levels.append(F.avg_pool2d(levels[-1], 2))
-        filtered = averaged(levels[-1], maps[-1], self.kernels[-1])
+        finest = F.pixel_shuffle(_plain(self.output(features[0])), BLOCK_PX)
+        maps = [finest, *(_plain(head(x)) for head, x in zip(self.heads, features, strict=True))]
+        radiance = padded[:, :3].float().clamp(0, MAX_LOG).expm1() / albedo
+        levels = [Level(radiance, padded[:, 3:].float())]
+        for chosen in maps[:-1]:
+            levels.append(pooled(levels[-1], chosen[:, :POOL_MAPS]))
+        filtered = Level(averaged(levels[-1], maps[-1], self.kernels[-1]), levels[-1].guide)
         for level, chosen, side in list(zip(levels, maps, self.kernels, strict=True))[-2::-1]:
-            share = torch.sigmoid(chosen[:, :1])
-            coarser = F.interpolate(filtered, scale_factor=2, mode="bilinear", align_corners=False)
-            filtered = torch.lerp(coarser, averaged(level, chosen, side), share)
-        factor, addition = finest[:, -6:-3], finest[:, -3:]
-        result = filtered * bounded(factor, MAX_CORRECTION).exp() + positive(addition + START)
+            filtered = Level(averaged(level, chosen[:, POOL_MAPS:], side, filtered), level.guide)
+        factor, addition = F.pixel_shuffle(_plain(self.correction(features[0])), BLOCK_PX).chunk(2, 1)
+        result = filtered.radiance * bounded(factor, MAX_CORRECTION).exp() + positive(addition + START_ADDITION)
         return (result * albedo)[..., :height, :width]
 
 
+def _start(maps: int, side: int) -> Tensor:
+    """The biases of a head of so many maps at first."""
+    bias = torch.zeros(maps)
+    kernel = bias[POOL_MAPS:] if maps > KERNEL_MAPS + side * side else bias
+    if kernel is not bias:
+        bias[1] = START_BRIGHTNESS
+        kernel[KERNEL_MAPS + side * side :] = START_PARENTS
+    kernel[0] = START_BRIGHTNESS
+    return bias
+
+
 class FastKernelPyramid(KernelPyramid):
-    """:class:`KernelPyramid` with two thirds of the channels."""
+    """:class:`KernelPyramid` with two thirds of the channels, and no neighbours at the full resolution."""
 
     widths: ClassVar[tuple[int, ...]] = (24, 32, 48, 64, 64)
+    kernels: ClassVar[tuple[int, ...]] = (1, 3, 3, 3, 5, 5)
 
 
-def _head_channels(side: int) -> int:
-    """The share of this level, how much brightness counts against a neighbour, and the kernel."""
-    return 2 + side * side
+def pooled(level: Level, maps: Tensor) -> Level:
+    """The next coarser level.
 
-
-def averaged(radiance: Tensor, maps: Tensor, side: int) -> Tensor:
-    """Radiance ``[N, 3, H, W]`` under the kernels of a head's maps ``[N, 2 + side², …, H, W]``.
-
-    The weight of neighbour i is softmax(logit_i − s·log(1 + mean radiance_i)), with s = softplus(maps[:, 1]) ≥ 0.
+    Args:
+        level: Of even height and width.
+        maps: A logit and how much brightness counts against a pixel, before softplus, ``[N, 2, H, W]``.
     """
-    height, width = radiance.shape[-2:]
-    reach = side // 2
-    brightness = radiance.mean(1, keepdim=True).log1p()
-    around = F.pad(torch.cat((radiance, brightness), 1), (reach,) * 4, mode="replicate")
-    neighbours = [around[..., y : y + height, x : x + width] for y in range(side) for x in range(side)]
-    against = F.softplus(maps[:, 1:2])
-    logits = maps[:, 2 : 2 + side * side] - against * torch.cat([n[:, 3:] for n in neighbours], 1)
-    weights = torch.softmax(logits, 1)
-    # One neighbour after the other: unfolding would hold side² copies of the image.
-    total = weights[:, :1] * neighbours[0][:, :3]
-    for i, neighbour in enumerate(neighbours[1:], 1):
-        total = total + weights[:, i : i + 1] * neighbour[:, :3]
-    return total
+    logits = maps[:, :1] - F.softplus(maps[:, 1:2]) * level.brightness
+    weights = torch.softmax(F.pixel_unshuffle(logits, 2), 1)
+
+    def mean(image: Tensor) -> Tensor:
+        parts = (image[..., y::2, x::2] for y, x in product((0, 1), (0, 1)))
+        total, *others = (weights[:, i : i + 1] * part for i, part in enumerate(parts))
+        return sum(others, total)
+
+    radiance = mean(level.radiance)
+    with torch.no_grad():
+        return Level(radiance, mean(level.guide))
+
+
+def averaged(level: Level, maps: Tensor, side: int, coarser: Level | None = None) -> Tensor:
+    """Radiance ``[N, 3, H, W]`` under the kernels of a head.
+
+    Args:
+        level: What to filter.
+        maps: How much brightness counts against a neighbour, the logarithms of the guides' sharpness, and a logit for
+            each neighbour, ``[N, 4 + side² (+ 4), H, W]``.
+        side: Of the kernel.
+        coarser: The coarser level, filtered already, of half the size; None for the coarsest.
+    """
+    images = [Neighbours(_rimmed(level, side // 2), tuple(product(range(side), range(side))))]
+    if coarser is not None:
+        enlarged = Level(*(F.interpolate(image, scale_factor=2, mode="nearest") for image in coarser))
+        images.append(Neighbours(_rimmed(enlarged, 1), PARENTS))
+    if torch.is_grad_enabled():
+        return _weighted_mean(level.guide, maps, images)
+    # In bands, which stay in the cache.
+    height = level.guide.shape[-2]
+    bands = (slice(top, min(height, top + BAND_PX)) for top in range(0, height, BAND_PX))
+    parts = [_weighted_mean(level.guide[..., y, :], maps[..., y, :], [near.rows(y) for near in images]) for y in bands]
+    return torch.cat(parts, -2)
+
+
+class Neighbours(NamedTuple):
+    """Pixels that a kernel takes from one level.
+
+    Args:
+        image: The level with a rim.
+        offsets: (y, x) of each neighbour's pixel in that image from the pixel's own place, from 0 to twice the rim.
+    """
+
+    image: Level
+    offsets: tuple[tuple[int, int], ...]
+
+    def rows(self, y: slice) -> Neighbours:
+        """Those that the pixels of some rows have."""
+        reach = self.offsets[-1][0]
+        return Neighbours(Level(*(part[..., y.start : y.stop + reach, :] for part in self.image)), self.offsets)
+
+
+def _weighted_mean(guide: Tensor, maps: Tensor, images: list[Neighbours]) -> Tensor:
+    """What :func:`averaged` says, for the pixels of ``guide``."""
+    brightness = [part for image, offsets in images for part in _shifted(image.brightness, offsets, maps)]
+    logits = maps[:, KERNEL_MAPS:] - F.softplus(maps[:, :1]) * torch.cat(brightness, 1)
+    for i, kind in enumerate(GUIDES):
+        sharpness = (maps[:, 1 + i : 2 + i] + kind.log_sharpness).clamp(max=MAX_LOG_SHARPNESS).exp()
+        distance = [_distances(guide, image.guide, offsets, kind) for image, offsets in images]
+        logits = torch.addcmul(logits, sharpness, torch.cat(distance, 1), value=-1)
+    weights = torch.softmax(logits, 1).split([len(offsets) for _, offsets in images], 1)
+    total, *others = (
+        _WeightedSum.apply(image.radiance, share, offsets)
+        for (image, offsets), share in zip(images, weights, strict=True)
+    )
+    return sum(others, total)
+
+
+class _WeightedSum(torch.autograd.Function):
+    """Σ_i w_i · (image shifted by offset i), without a copy of the image for each offset, forward or backward."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, weights: Tensor, offsets: tuple[tuple[int, int], ...]) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.save_for_backward(image, weights)
+        ctx.offsets = offsets
+        total = torch.zeros_like(image[..., : weights.shape[-2], : weights.shape[-1]])
+        for i, part in enumerate(_shifted(image, offsets, weights)):
+            total.addcmul_(part, weights[:, i : i + 1])
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        image, weights = ctx.saved_tensors
+        of_weights = torch.empty_like(weights)
+        for i, part in enumerate(_shifted(image, ctx.offsets, weights)):
+            torch.sum(part * gradient, 1, out=of_weights[:, i])
+        of_image = None
+        if ctx.needs_input_grad[0]:
+            of_image = torch.zeros_like(image)
+            for i, part in enumerate(_shifted(of_image, ctx.offsets, weights)):
+                part.addcmul_(gradient, weights[:, i : i + 1])
+        return of_image, of_weights, None
+
+
+@torch.no_grad()
+def _distances(center: Tensor, image: Tensor, offsets: tuple[tuple[int, int], ...], guide: Guide) -> Tensor:
+    """Squared distances ``[N, offsets, H, W]`` of the center's features from those of the image at each offset."""
+    center, image = center[:, guide.channels], image[:, guide.channels]
+    parts = [(part - center).square_().sum(1) for part in _shifted(image, offsets, center)]
+    return torch.stack(parts, 1)
+
+
+def _shifted(image: Tensor, offsets: tuple[tuple[int, int], ...], like: Tensor) -> list[Tensor]:
+    """Views of the image at each offset, of the height and width of ``like``."""
+    height, width = like.shape[-2:]
+    return [image[..., y : y + height, x : x + width] for y, x in offsets]
+
+
+def _rimmed(level: Level, px: int) -> Level:
+    """The level with its border repeated outwards."""
+    return Level(*(F.pad(image, (px,) * 4, mode="replicate") for image in level)) if px else level
+
+
+def _plain(maps: Tensor) -> Tensor:
+    """In float32 and channels first, as the radiance is: mixed layouts would cost twice the time."""
+    return maps.float().contiguous(memory_format=torch.contiguous_format)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,8 +147,11 @@ def test_a_target_of_no_weight_has_no_influence(name: str) -> None:
     assert (gradients[0][..., 0, 0] == 0).all()
 
 
+@pytest.mark.parametrize("robust", [False, True])
 @pytest.mark.parametrize("exposure", [1.0, 3.0, 0.01])
-def test_the_trainer_hands_the_loss_the_target_in_the_exposure_of_the_input(exposure: float) -> None:
+def test_the_trainer_hands_the_loss_the_target_in_the_exposure_of_the_input(
+    monkeypatch: pytest.MonkeyPatch, exposure: float, robust: bool
+) -> None:
     """One factor on prediction and target and nothing else: to the bit, and untouched where the exposure is 1."""
     seen: list[torch.Tensor] = []
 
@@ -158,7 +162,11 @@ def test_the_trainer_hands_the_loss_the_target_in_the_exposure_of_the_input(expo
     target = torch.tensor(EXTREMES * 6).reshape(1, 3, 4, 4)
     frame = Frame({n: np.full((3, 4, 4), 0.5, np.float32) for n in ("radiance", "albedo")})
     batch = batch_of(FramePair(frame, target[0].numpy()), np.ones((1, 4, 4), np.float32), exposure, model_of())
-    trainer = Trainer(model_of(), spy, TrainerOptions(), torch.device("cpu"))  # pyright: ignore[reportArgumentType]
+    monkeypatch.setattr("rendernoise.trainer.robust", lambda delta: spy)
+    loss = replace(LOSSES["hdr"], function=lambda f, t: (f - t).square())
+    trainer = Trainer(model_of(), loss, TrainerOptions(robust=robust), torch.device("cpu"))
+    if not robust:
+        trainer.loss = spy  # pyright: ignore[reportAttributeAccessIssue]
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=trainer.autocast):
         prediction = trainer.model(batch.planes, batch.exposure)
     trainer.step(batch)
