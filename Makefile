@@ -46,9 +46,11 @@ measure: setup
 
 # The base weights in rendernoise/weights: about an hour of rendering and an hour of training on 2 cores; goes on where it stopped.
 base-weights: setup
-	$(BIN)/python tools/base_renders.py --scenes 0-96,400-416 --out out/base/views
+	$(BIN)/python tools/base_renders.py --scenes 0-143,400-465,600-621 --out out/base/views
 	$(BIN)/python tools/train_base.py --renders out/base/views --out out/base/kernel_pyramid --resume
+	$(BIN)/python tools/train_base.py --renders out/base/views --out out/base/fast --network fast --steps 10000 --resume
 	cp out/base/kernel_pyramid/weights.safetensors rendernoise/weights/kernel_pyramid.safetensors
+	cp out/base/fast/weights.safetensors rendernoise/weights/fast.safetensors
 
 clean:
 	rm -rf .venv out build dist *.egg-info

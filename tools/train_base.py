@@ -6,7 +6,7 @@ dark, and nears L_HDR, whose minimiser is the mean, while the rate falls to 0. C
 and tinted, the exposure varies, and features are left out now and then.
 An interrupted run goes on with --resume.
 
-    python tools/train_base.py --renders DIR --network kernel_pyramid --steps 14000 --out RUN
+    python tools/train_base.py --renders DIR --network kernel_pyramid --steps 16000 --out RUN
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--renders", type=Path, required=True, help="folder of the views")
     parser.add_argument("--out", type=Path, required=True, help="run directory")
     parser.add_argument("--network", default="kernel_pyramid")
-    parser.add_argument("--steps", type=int, default=14_000)
+    parser.add_argument("--steps", type=int, default=16_000)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="threads; 0 for all cores")

@@ -7,7 +7,7 @@ from pathlib import Path
 from rendernoise.errors import InputError
 
 #: The networks that have base weights, ``NETWORK.safetensors`` each.
-BASE = ("kernel_pyramid",)
+BASE = ("kernel_pyramid", "fast")
 
 
 def base_path(network: str) -> Path:
