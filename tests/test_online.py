@@ -17,6 +17,7 @@ from rendernoise.denoiser import Denoiser
 from rendernoise.errors import InputError, RendererDied, RunError
 from rendernoise.io.exr import read, read_frame
 from rendernoise.online import run_online
+from rendernoise.recipes import RECIPES
 from rendernoise.render.analytic import AnalyticRenderer
 from rendernoise.render.camera import View
 from rendernoise.render.process import RendererProcess
@@ -59,7 +60,8 @@ def test_what_a_run_leaves(online_config: Config, analytic: Start) -> None:
 
     renderer = AnalyticRenderer(SIZE)
     halves = [renderer.render(View(2), spp=4, seed=Stream(0, 2, 0, h).pack()) for h in ("a", "b")]
-    denoiser = Denoiser.load(out / "weights.safetensors", "cpu")
+    loaded = Denoiser.load(out / "weights.safetensors", "cpu")
+    denoiser = Denoiser(loaded.model, spins=RECIPES["ours"].spins)
     expected = (denoiser.radiance(halves[0]) + denoiser.radiance(halves[1])) / 2
     found = read_frame(out / "denoised" / "shot.0002.exr").radiance
     assert np.allclose(found, expected, rtol=1e-4, atol=1e-5)

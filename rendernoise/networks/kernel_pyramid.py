@@ -84,8 +84,8 @@ class KernelPyramid(ShuffledUNet):
 
     #: Sides of the kernels at the full resolution, 1/2, 1/4, …
     kernels: ClassVar[tuple[int, ...]] = (3, 3, 3, 3, 5, 5)
-    #: The U-Net's: a coarse pixel's kernel looks as far as its features do, and enlarging it replaces the way up.
-    reach_px: ClassVar[int] = 192
+    #: The U-Net's, and up to three of its coarsest pixels: a parent's 5×5 kernel has neighbours that features pooled.
+    reach_px: ClassVar[int] = 288
 
     def __init__(self, in_channels: int, out_channels: int = 3) -> None:
         if in_channels != sum(PLANE_CHANNELS[name] for name in self.planes):
