@@ -147,7 +147,7 @@ class BiasControl:
 
     START, LEAST, MOST = 8.0, 3.0, 1e4
     #: Growth and decay of delta a step, how much of the sums is kept, and the batches to wait for.
-    GROWTH, DECAY, MEMORY, PATIENCE = 0.05, 0.025, 0.98, 20
+    GROWTH, DECAY, MEMORY, PATIENCE = 0.02, 0.01, 0.98, 20
 
     def __init__(self) -> None:
         self.delta = self.START
