@@ -22,8 +22,8 @@ MIN_STEPS = 1100
 #: How often a pixel may be a target before its noise is learned by heart. Measured on a still of 192² px at 8 + 8 spp:
 #: relMSE 0.016 after 110 visits, 0.011 after 220, and 0.013 and rising after 440 (docs/denoiser.md).
 MAX_VISITS = 240
-#: The same from base weights, which need fewer. Trimmed relMSE of stills after 27, 53 and 80 visits (`fast`, 8 + 8 spp):
-#: staircase2 0.0094, 0.0089, 0.0085; veach-bidir, with more fireflies, 0.0180, 0.0194, 0.0198.
+#: The same from base weights, which need fewer. Trimmed relMSE of stills after 27, 53 and 80 visits (`fast`, 8 + 8
+#: spp): staircase2 0.0094, 0.0089, 0.0085; veach-bidir, with more fireflies, 0.0180, 0.0194, 0.0198.
 MAX_VISITS_FROM_BASE = 50
 #: From so many visits on crops are flipped and turned. A still needs that; a shot whose pixels come up a few times
 #: learns faster without (staircase2, 24 frames, 500 steps, 9 visits: trimmed relMSE 0.0061 without, 0.0089 with).
