@@ -23,9 +23,16 @@ def conv(in_channels: int, out_channels: int) -> nn.Conv2d:
 
 
 def pad_to_multiple(planes: Tensor, multiple: int) -> Tensor:
-    """The planes with H and W rounded up; replication works for every size, 1×1 included, unlike reflection."""
-    height, width = planes.shape[-2:]
-    return F.pad(planes, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+    """The planes with H and W rounded up by mirrors at the lower and right border, as many as small ones need.
+
+    Repeating the last row instead would make every noisy pixel of it a stripe that no average takes for noise.
+    """
+    for axis in (-2, -1):
+        size = planes.shape[axis]
+        if missing := -size % multiple:
+            place = torch.arange(size + missing, device=planes.device) % (2 * size)
+            planes = planes.index_select(axis, torch.minimum(place, 2 * size - 1 - place))
+    return planes
 
 
 def activate(x: Tensor) -> Tensor:
