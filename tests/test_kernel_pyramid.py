@@ -357,7 +357,9 @@ def test_gradients_reach_every_parameter_and_every_map(kind: type[KernelPyramid]
         assert isinstance(head, torch.nn.Conv2d)
         assert head.bias is not None
         assert head.bias.grad is not None
-        assert (head.bias.grad != 0).all()
+        # Pooling weighs a coarser level's pixels against each other: what is added to all their logits changes nothing.
+        idle = 1 if head in list(made.heads)[:-1] else 0
+        assert (head.bias.grad[idle:] != 0).all()
 
 
 @pytest.mark.parametrize("scale", [1e-6, 2.0**-7, 1e6])
