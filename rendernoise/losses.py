@@ -105,6 +105,11 @@ LOSSES: dict[str, Loss] = {
 }
 
 
+def _relative_error(f: Tensor, noisy: Tensor) -> Tensor:
+    """(f − noisy) / (sg(f) + 0.01), the root of L_HDR."""
+    return (f - noisy) / (f.detach().clamp_min(0) + EPSILON)
+
+
 def noise_weights(prediction: Tensor, noisy: Tensor, window_px: int = 17) -> Tensor:
     """Weights ``[N, 1, H, W]`` in (0, 1] for the loss: 1 / (1 + the noise around a pixel).
 
@@ -118,7 +123,7 @@ def noise_weights(prediction: Tensor, noisy: Tensor, window_px: int = 17) -> Ten
         window_px: Side of the window, odd.
     """
     noisy = torch.nan_to_num(noisy, nan=0.0, posinf=0.0, neginf=0.0)
-    relative = ((noisy - prediction) / (prediction.clamp_min(0) + EPSILON)).square().mean(1, keepdim=True)
+    relative = _relative_error(prediction, noisy).square().mean(1, keepdim=True)
     around = F.avg_pool2d(relative, window_px, 1, window_px // 2, count_include_pad=False)
     return 1 / (1 + around)
 
@@ -130,7 +135,7 @@ def robust(delta: float) -> Loss:
     """
 
     def huber(f: Tensor, target: Tensor) -> Tensor:
-        error = ((f - target) / (f.detach().clamp_min(0) + EPSILON)).abs()
+        error = _relative_error(f, target).abs()
         return torch.where(error < delta, error.square(), 2 * delta * error - delta**2)
 
     return Loss("hdr_huber", "biased", huber, "dark: by 30 % with delta 8 where 1 sample in 200 is 100 times as bright")

@@ -142,7 +142,7 @@ class _Job(TrainingJob):
             torch.set_num_threads(cores)
         self._finish_training()
         with self.trainer.averaged():
-            denoiser = Denoiser(self.trainer.model, self._provenance(), self.device, spins=self.spins)
+            denoiser = self._final_denoiser()
             if self.config.final_pass:
                 self._final_pass(denoiser)
             denoiser.save(self.config.out / "weights.safetensors")
@@ -216,7 +216,7 @@ class _Job(TrainingJob):
         if not self.config.final_pass:
             number = self.store.newest
             with self.trainer.averaged():
-                denoiser = Denoiser(self.trainer.model, self._provenance(), self.device, spins=self.spins)
+                denoiser = self._final_denoiser()
                 self._denoise(denoiser, number, fingerprint="")
         if self.checkpoint_due() or index + 1 == len(self.pairs):
             self.checkpoint()
@@ -262,6 +262,10 @@ class _Job(TrainingJob):
             # Frames too small for held-out tiles keep their score at arrival.
             if np.isfinite(estimate.relmse):
                 self.estimates[number] = estimate
+
+    def _final_denoiser(self) -> Denoiser:
+        """What makes the frames that are kept, with the weights that the model has now."""
+        return Denoiser(self.trainer.model, self._provenance(), self.device, spins=self.spins)
 
     def _denoise(self, denoiser: Denoiser, number: int, fingerprint: str) -> TileErrors:
         start = time.monotonic()

@@ -30,6 +30,16 @@ def same_picture(one: np.ndarray, other: np.ndarray) -> bool:
     return bool(np.allclose(one, other, rtol=1e-4, atol=1e-4 * float(np.abs(other).mean())))
 
 
+def check_tiles(made: Denoiser, frame: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of 160 px give the whole frame's picture, and with too little overlap they do not."""
+    whole = made.radiance(frame)
+    monkeypatch.setattr(module, "WHOLE_FRAME_PX", 1)
+    monkeypatch.setattr(module, "TILE_PX", 160)
+    assert same_picture(made.radiance(frame), whole)
+    monkeypatch.setattr(type(made.model.network), "reach_px", 32)
+    assert not same_picture(made.radiance(frame), whole), "else this test could not fail"
+
+
 @pytest.mark.parametrize(
     ("network", "size"),
     [*((n, s) for n in sorted(NETWORKS) for s in ((60, 683), (689, 33))), ("fast", (470, 435))],
@@ -37,14 +47,7 @@ def same_picture(one: np.ndarray, other: np.ndarray) -> bool:
 def test_tiles_give_the_picture_of_the_whole_frame(
     network: str, size: tuple[int, int], random_pair: Callable[..., FramePair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = random_pair(*size).input
-    made = denoiser(network)
-    whole = made.radiance(frame)
-    monkeypatch.setattr(module, "WHOLE_FRAME_PX", 1)
-    monkeypatch.setattr(module, "TILE_PX", 160)
-    assert same_picture(made.radiance(frame), whole)
-    monkeypatch.setattr(type(made.model.network), "reach_px", 32)
-    assert not same_picture(made.radiance(frame), whole), "else this test could not fail"
+    check_tiles(denoiser(network), random_pair(*size).input, monkeypatch)
 
 
 @pytest.mark.parametrize("network", sorted(NETWORKS))
@@ -196,14 +199,7 @@ def test_tiles_bear_spins_too(
     network: str, random_pair: Callable[..., FramePair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 480 px, tiles leave nothing over, but the moved frame has a row and a column more."""
-    frame = random_pair(33, 480).input
-    made = denoiser(network, MAX_SPINS)
-    whole = made.radiance(frame)
-    monkeypatch.setattr(module, "WHOLE_FRAME_PX", 1)
-    monkeypatch.setattr(module, "TILE_PX", 160)
-    assert same_picture(made.radiance(frame), whole)
-    monkeypatch.setattr(type(made.model.network), "reach_px", 32)
-    assert not same_picture(made.radiance(frame), whole), "else this test could not fail"
+    check_tiles(denoiser(network, MAX_SPINS), random_pair(33, 480).input, monkeypatch)
 
 
 @pytest.mark.parametrize("spins", [-1, 0, MAX_SPINS + 1])
