@@ -131,7 +131,7 @@ class _Job(TrainingJob):
     def run(self) -> dict[str, Any]:
         """Arrivals, the rest of the training, the final pass, the summary."""
         if self.restore():
-            text = f"resumed at step {self.trainer.step_count}, {len(self.store)} pairs"
+            text = f"resumed at step {self.trainer.step_count}, {self.pairs.taken} pairs"
             self.emit({"event": "note", "text": text})
         cores = torch.get_num_threads()
         _, train_threads = share_cores(self.device, self.config.variant)
@@ -156,7 +156,7 @@ class _Job(TrainingJob):
 
     def _arrivals(self) -> None:
         if self.steps_left:  # a resumed run stopped within the steps of a pair that was scored already
-            self._train_on_newest(len(self.store) - 1)
+            self._train_on_newest(self.pairs.taken - 1)
         arrivals = iter(self.pairs)
         while True:
             waiting = time.monotonic()
@@ -164,7 +164,7 @@ class _Job(TrainingJob):
             self.wait_s += time.monotonic() - waiting
             if pair is None:
                 break
-            index = len(self.store) - 1
+            index = self.pairs.taken - 1
             self.steps_left = self._steps_for(pair)
             self._score(index, pair)
             self._train_on_newest(index)
@@ -307,7 +307,7 @@ class _Job(TrainingJob):
 
     def _final_pass_s(self) -> float:
         """Seconds that the final pass will take, judged by the scores at arrival, with a margin."""
-        each_s = 1.5 * self.spins * self.denoise_s / max(1, len(self.store))
+        each_s = 1.5 * self.spins * self.denoise_s / max(1, self.pairs.taken)
         return each_s * len(self.store.frames) if self.config.final_pass else 0.0
 
     # -- state --------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from rendernoise import online
 from rendernoise.config import OnlineConfig
 from rendernoise.denoiser import Denoiser
 from rendernoise.errors import InputError, RendererDied, RunError
+from rendernoise.frame import Frame, average
 from rendernoise.io.exr import read, read_frame
 from rendernoise.online import run_online
 from rendernoise.recipes import RECIPES
@@ -33,6 +34,13 @@ def run(config: OnlineConfig, start: Callable[[], RendererProcess]) -> tuple[dic
     summary = run_online(config, events.append, start)
     json.dumps([summary, *events], allow_nan=False)
     return summary, events
+
+
+def half_of(frame: int, half: str, pass_index: int = 0) -> Frame:
+    """What a half of 4 spp must be: the mean of two renders, each with a stream of its own."""
+    renderer = AnalyticRenderer(SIZE)
+    streams = [Stream(0, frame, 2 * pass_index + part, half).pack() for part in range(2)]
+    return average([renderer.render(View(frame), spp=2, seed=stream) for stream in streams])
 
 
 def names(folder: Path) -> list[str]:
@@ -58,8 +66,7 @@ def test_what_a_run_leaves(online_config: Config, analytic: Start) -> None:
     assert all(p.dtype == np.float32 and p.shape == (16, 24) for p in picture.channels.values())
     assert picture.attributes["rendernoise.weights"] == Denoiser.load(out / "weights.safetensors", "cpu").fingerprint()
 
-    renderer = AnalyticRenderer(SIZE)
-    halves = [renderer.render(View(2), spp=4, seed=Stream(0, 2, 0, h).pack()) for h in ("a", "b")]
+    halves = [half_of(2, h) for h in "ab"]
     loaded = Denoiser.load(out / "weights.safetensors", "cpu")
     denoiser = Denoiser(loaded.model, spins=RECIPES["ours"].spins)
     expected = (denoiser.radiance(halves[0]) + denoiser.radiance(halves[1])) / 2
@@ -98,8 +105,7 @@ def test_passes_add_samples(online_config: Config, analytic: Start) -> None:
     assert pairs == [(f, p) for p in range(3) for f in (1, 2)]
     assert summary["spp"] == 24
     assert names(config.out / "halves") == [f"shot.{h}.{n:04d}.exr" for h in "ab" for n in (1, 2)]
-    renderer = AnalyticRenderer(SIZE)
-    passes = [renderer.render(View(1), spp=4, seed=Stream(0, 1, p, "a").pack()).radiance for p in range(3)]
+    passes = [half_of(1, "a", p).radiance for p in range(3)]
     half = read_frame(config.out / "halves" / "shot.a.0001.exr")
     assert np.allclose(half.radiance, np.mean(passes, axis=0), rtol=1e-6)
     assert half.spp == 12
@@ -110,8 +116,9 @@ def test_saved_halves_are_the_renders(online_config: Config, analytic: Start) ->
     config = online_config(save_halves=True)
     run(config, analytic(resolution=SIZE))
     for half in "ab":
-        expected = AnalyticRenderer(SIZE).render(View(3), spp=4, seed=Stream(0, 3, 0, half).pack())
-        assert np.array_equal(read_frame(config.out / "halves" / f"shot.{half}.0003.exr").radiance, expected.radiance)
+        found = read_frame(config.out / "halves" / f"shot.{half}.0003.exr")
+        assert np.array_equal(found.radiance, half_of(3, half).radiance)
+        assert found.spp == 4
 
 
 def test_without_a_final_pass_each_frame_is_written_once(online_config: Config, analytic: Start) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from rendernoise.trainer import Trainer
 
 SCENES = ("staircase2", "living-room", "veach-bidir")
 SEEDS = (0, 1, 2)
-STEPS = 500
+STEPS = 200
 PARTS, PART_SPP = 4, 4
 RECIPE = RECIPES["ours"]
 
@@ -46,7 +46,14 @@ class SplitBatcher(CropBatcher):
         )
         weight = np.ones((1, height, width), np.float32)
         weight[0][held_out(*size, number)[top : top + height, left : left + width]] = 0
-        return batch_of(pair, weight, self._exposure(number, False), self.model)
+        return batch_of(pair, weight, self._exposure(number, (False,) * (PARTS // 2)), self.model)
+
+
+class WholeHalvesBatcher(CropBatcher):
+    """A to B and B to A, each half as a whole."""
+
+    def _exchanged(self, number: int) -> tuple[bool, ...]:
+        return (bool(self._rng.integers(2)),) * self.store.passes(number)
 
 
 class ImportanceBatcher(CropBatcher):
@@ -67,7 +74,7 @@ def _noise(crop: Batch) -> float:
 
 
 def parts_of(store: PairStore, number: int, window: tuple[int, int, int, int]) -> list[Frame]:
-    """The four renders of a frame."""
+    """The four renders of a window of a frame."""
     pairs = [store.pass_crop(number, index, *window) for index in range(PARTS // 2)]
     return [frame for pair in pairs for frame in (pair.input, pair.partner) if frame is not None]
 
@@ -88,18 +95,16 @@ class Change:
 CHANGES = {
     "ours": Change(),
     "random weights": Change(weights="none"),
-    "random weights, direct prediction": Change(weights="none", network="shuffled_unet"),
-    "random weights, U-Net at full resolution": Change(weights="none", network="unet_log"),
-    "random weights, fast": Change(weights="none", network="fast"),
+    "fast": Change(network="fast"),
+    "L_HDR, not made robust": Change(trainer={"robust": False}),
     "no weights for noise": Change(trainer={"weigh_noise": False}),
     "Adam": Change(trainer={"optimizer": "adam"}),
     "no averaged weights": Change(trainer={"ema": 0.0}),
     "no falling rate": Change(trainer={"tail": 0.0}),
     "A to B alone": Change(crops={"both_ways": False}),
-    "crops of 64 px, 8 a step": Change(crops={"crop_px": 64, "batch": 8}),
-    "nothing held out": Change(crops={"hold_out": False}),
+    "halves change places as a whole": Change(batcher=WholeHalvesBatcher),
+    "inputs of 1 to 3 of the 4 parts": Change(batcher=SplitBatcher),
     "symmetries": Change(augment=True),
-    "random splits of 4 parts": Change(batcher=SplitBatcher),
     "importance-sampled crops": Change(batcher=ImportanceBatcher),
     "no roughness": Change(without=("roughness",)),
     "no features": Change(without=("roughness", "albedo", "normal")),
@@ -123,13 +128,12 @@ def training(shared: Path, out: Path) -> tuple[list[dict[str, Any]], str]:
 
 
 def render(folder: Path, out: Path) -> PairStore:
-    """The shot as two passes of 4 + 4 spp, from the store when they are there."""
+    """The shot at 8 + 8 spp, each half in two parts, from the store when they are there."""
     shot = find_shot([folder / "shot.####.xml"], None, None)
     store = PairStore(out)
     options = {"resolution": None, "threads": 0, "frames": shot.span}
-    pairs = LivePairs(
-        lambda: start_mitsuba("auto", options)[0], shot.views, passes=PARTS // 2, spp=PART_SPP, run_seed=0, store=store
-    )
+    spp = PARTS // 2 * PART_SPP
+    pairs = LivePairs(lambda: start_mitsuba("auto", options)[0], shot.views, passes=1, spp=spp, run_seed=0, store=store)
     for _ in pairs:
         pass
     return store
@@ -167,13 +171,13 @@ class Without:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def frame_pair(self, number: int) -> FramePair:
+    def frame_pair(self, number: int, exchanged: Sequence[bool] = ()) -> FramePair:
         """As ``PairStore.frame_pair``."""
-        return self._strip(self._store.frame_pair(number))
+        return self._strip(self._store.frame_pair(number, exchanged))
 
-    def crop(self, *window: int) -> FramePair:
+    def crop(self, *arguments: Any) -> FramePair:
         """As ``PairStore.crop``."""
-        return self._strip(self._store.crop(*window))
+        return self._strip(self._store.crop(*arguments))
 
     def _strip(self, pair: FramePair) -> FramePair:
         assert pair.partner is not None

@@ -121,7 +121,11 @@ class Foreign:
 
 @dataclass
 class Weights:
-    """Weights as they are, without training on the shot: the mean of f(A) and f(B) where there are halves."""
+    """Weights as they are, without training on the shot.
+
+    Base weights know all sample counts and get all samples at once. Weights of a shot know its halves: the mean of
+    f(A) and f(B) is theirs, where there are halves (docs/denoiser.md has both figures of both).
+    """
 
     name: str
     label: str
@@ -129,6 +133,7 @@ class Weights:
     weights: str
     device: str
     network: str | None = None
+    at_once: bool = False
 
     def why_not(self) -> str | None:
         """A network may have no base weights; a file that is not there is the user's mistake, and no reason to go on.
@@ -147,18 +152,18 @@ class Weights:
         assert loaded is not None
         denoiser = Denoiser(loaded.model, loaded.provenance, pick_device(self.device))
         for index, frame in enumerate(cell.frames):
-            halves = frame.halves()
+            inputs = [frame.mean()] if self.at_once else frame.halves()
             if not index:
-                _denoise(denoiser, halves)
+                _denoise(denoiser, inputs)
             start = time.perf_counter()
-            radiance = _denoise(denoiser, halves)
+            radiance = _denoise(denoiser, inputs)
             yield Output(frame.number, radiance, _charged(frame, time.perf_counter() - start))
 
 
-def _denoise(denoiser: Denoiser, halves: list[Frame]) -> Plane:
-    if len(halves) == 1:
-        return denoiser.radiance(halves[0])
-    pair = FramePair.of_halves(*halves)
+def _denoise(denoiser: Denoiser, inputs: list[Frame]) -> Plane:
+    if len(inputs) == 1:
+        return denoiser.radiance(inputs[0])
+    pair = FramePair.of_halves(*inputs)
     return merge_halves(pair, *denoiser.halves(pair))[0].radiance
 
 
@@ -299,7 +304,8 @@ def make_method(
         case "base" | "base-fast":
             network = "fast" if name.endswith("fast") else None
             label = "rendernoise base" + (", fast" if network else "")
-            return Weights(name, label, "base weights, not trained on the shot", "base", config.device, network)
+            about = "base weights on all samples at once, not trained on the shot"
+            return Weights(name, label, about, "base", config.device, network, at_once=True)
     path = Path(name)
     # Every run calls its weights "weights"; its folder tells them apart.
     short = (path.absolute().parent.name if path.stem == "weights" else path.stem).lstrip(".")[:60] or "weights"

@@ -32,8 +32,9 @@ from rendernoise.render.mitsuba import VARIANTS
 from rendernoise.render.probe import probe_variant, usable_cores
 from rendernoise.render.process import Rendered, RendererProcess, RenderQueue, Request, start_mitsuba
 from rendernoise.render.shot import Shot
+from rendernoise.sources.live import parts_of
 
-SCHEMA = 2
+SCHEMA = 3
 #: Samples of one pass of a reference; the spread between passes tells its variance.
 REFERENCE_PASS_SPP = 64
 
@@ -152,11 +153,12 @@ class RenderCache:
         known = _facts(entry, a, b)
         if known is None:
             earlier = len(self._renderer.seconds)
-            render_s = self._render(view, entry, spp=spp // 2, passes=1, pairs=True, seed=seed)
-            # The first render after a scene was loaded compiles kernels too; the second half shows what samples cost.
+            parts = parts_of(spp // 2)
+            render_s = self._render(view, entry, spp=spp // 2 // parts, passes=parts, pairs=True, seed=seed)
+            # The first render after a scene was loaded compiles kernels too; the last one shows what samples cost.
             # There is none when an interrupted run had rendered both and lacked their files alone.
             latest = self._renderer.seconds[earlier:]
-            known = {"render_s": round(2 * latest[-1] if latest else render_s, 4)}
+            known = {"render_s": round(2 * parts * latest[-1] if latest else render_s, 4)}
             self._finish(entry, known)
         return Pair(a, b, known["render_s"])
 

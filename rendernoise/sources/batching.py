@@ -16,6 +16,8 @@ from rendernoise.sources.store import PairStore
 
 HOLDOUT_TILE_PX = 16
 HOLDOUT_SHARE = 1 / 16
+#: Passes whose halves change places each for itself; with more, some do so together. Each split has an exposure.
+FREE_PASSES = 4
 
 
 @dataclass
@@ -65,7 +67,8 @@ class CropPlan:
     Args:
         crop_px: Side of the square crop; a smaller frame is taken whole.
         batch: Crops in a step.
-        both_ways: Whether B → A is drawn as often as A → B.
+        both_ways: Whether halves change places at random, each pass (and part of a pass) for itself: B → A is then
+            drawn as often as A → B, and so are all other splits of the renders into two halves.
         replay: Share of crops from any frame seen so far; the rest come from the newest.
         hold_out: Whether the tiles of :func:`held_out` are kept from the targets.
         augment: Whether crops may be flipped and turned at random (see ``CropBatcher.augment``).
@@ -95,7 +98,7 @@ class CropBatcher:
         #: More to learn from where pixels come up often, more to learn where they do not; ``online`` decides.
         self.augment = True
         self._rng = np.random.default_rng([seed, 0xC209])
-        self._exposures: dict[tuple[int, int, bool], float] = {}
+        self._exposures: dict[tuple[int, int, tuple[bool, ...]], float] = {}
 
     def draw(self) -> Batch:
         """The next batch."""
@@ -118,22 +121,30 @@ class CropBatcher:
     def _crop(self, number: int, size: tuple[int, int], height: int, width: int) -> Batch:
         top = int(self._rng.integers(size[0] - height + 1))
         left = int(self._rng.integers(size[1] - width + 1))
-        pair = self.store.crop(number, top, left, height, width)
-        swap = self.plan.both_ways and pair.partner is not None and bool(self._rng.integers(2))
-        if swap:
-            pair = pair.swapped()
+        exchanged = self._exchanged(number)
+        pair = self.store.crop(number, top, left, height, width, exchanged)
         weight = np.ones((1, height, width), dtype=np.float32)
         if self.plan.hold_out:
             weight[0][held_out(*size, number)[top : top + height, left : left + width]] = 0
-        return batch_of(pair, weight, self._exposure(number, swap), self.model)
+        return batch_of(pair, weight, self._exposure(number, exchanged), self.model)
 
-    def _exposure(self, number: int, swap: bool) -> float:
-        """The exposure of the whole frame: a crop's own would tell the network nothing about its surroundings."""
-        key = (number, self.store.passes(number), swap)
+    def _exchanged(self, number: int) -> tuple[bool, ...]:
+        """For each pass of a frame, drawn at random, whether its halves change places; empty where they may not."""
+        passes = self.store.passes(number)
+        if not (self.plan.both_ways and self.store.two_way(number)):
+            return ()
+        drawn = self._rng.integers(2, size=min(passes, FREE_PASSES)).astype(bool).tolist()
+        return tuple(drawn[i % FREE_PASSES] for i in range(passes))
+
+    def _exposure(self, number: int, exchanged: tuple[bool, ...]) -> float:
+        """The exposure of the whole input: a crop's own would tell the network nothing about its surroundings."""
+        key = (number, self.store.passes(number), exchanged)
         if key not in self._exposures:
-            pair = self.store.frame_pair(number)
-            for half, pair_half in ((False, pair), (True, pair.swapped() if pair.partner else pair)):
-                self._exposures[number, key[1], half] = self.model.exposure_of(pair_half.input)
+            pair = self.store.frame_pair(number, exchanged)
+            self._exposures[key] = self.model.exposure_of(pair.input)
+            if exchanged and pair.partner is not None:
+                others = tuple(not second for second in exchanged)
+                self._exposures[number, key[1], others] = self.model.exposure_of(pair.partner)
         return self._exposures[key]
 
     def state_dict(self) -> dict[str, Any]:

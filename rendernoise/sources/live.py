@@ -12,11 +12,19 @@ from rendernoise.render.process import Rendered, RendererProcess, Request
 from rendernoise.seeds import Stream
 from rendernoise.sources.store import PairStore
 
+#: Renders that a half is made of at most. Training may exchange them between the halves: other inputs, other targets.
+MOST_PARTS = 2
+
+
+def parts_of(spp: int) -> int:
+    """In how many renders of equally many samples a half of ``spp`` is made."""
+    return max(parts for parts in range(1, MOST_PARTS + 1) if spp % parts == 0)
+
 
 class LivePairs:
     """Renders every view ``passes`` times, frame after frame, pass after pass, into a store.
 
-    Pairs that the store already holds are not rendered again.
+    Each half of a pair is the mean of :func:`parts_of` renders. What the store already holds is not rendered again.
 
     Args:
         start: Makes the renderer; called only when something must be rendered.
@@ -40,8 +48,11 @@ class LivePairs:
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._start, self._views, self._passes = start, views, passes
-        self._spp, self._run_seed, self._store, self._tell = spp, run_seed, store, tell
-        self._next = 0
+        self._run_seed, self._store, self._tell = run_seed, store, tell
+        self._parts = parts_of(spp)
+        self._part_spp = spp // self._parts
+        #: Pairs that were handed out, or left out because their frame failed.
+        self.taken = 0
         self._told: set[str] = set()
         self.render_s = 0.0
         self.failed: dict[int, str] = {}
@@ -56,43 +67,55 @@ class LivePairs:
 
         A frame whose scene is rejected is left out, in this pass and the later ones, and noted in ``failed``.
         """
-        while self._next < len(self):
-            index = self._next
-            number = self._views[index % len(self._views)].frame
-            if number not in self.failed and not self._store.holds(index):
-                try:
-                    self._render(index)
-                except SceneError as error:
-                    self.failed[number] = str(error)
-                    self._rendered = None  # what was asked for behind the rejected frame is asked for again
-            self._show_next(number)
+        while self.taken < len(self):
+            index = self.taken
+            number = self._number(index)
+            try:
+                for part in self._missing(index):
+                    self._render(part)
+            except SceneError as error:
+                self.failed[number] = str(error)
+                self._rendered = None  # what was asked for behind the rejected frame is asked for again
+            self._show_next()
             if number not in self.failed:
-                yield self._store.pair(index)
+                yield self._store.pair(*self._parts_of(index))
         self.close()
 
-    def _render(self, index: int) -> None:
-        """Take the next pair from the renderer, which works ahead, into the store."""
+    def _render(self, part: int) -> None:
+        """Take the next part of a pair from the renderer, which works ahead, into the store."""
         if self._renderer is None:
             self._renderer = self._start()
         if self._rendered is None:
-            missing = (i for i in range(index, len(self)) if self._wanted(i))
-            self._rendered = self._renderer.map(self._request(i, half) for i in missing for half in ("a", "b"))
+            missing = (p for i in range(part // self._parts, len(self)) for p in self._missing(i))
+            self._rendered = self._renderer.map(self._request(p, half) for p in missing for half in ("a", "b"))
         a, b = next(self._rendered), next(self._rendered)
         for note in a.notes:
             if note not in self._told:
                 self._told.add(note)
                 self._tell(note)
-        self._store.put(index, FramePair.of_halves(a.frame, b.frame), render_s=a.render_s + b.render_s)
+        self._store.put(part, FramePair.of_halves(a.frame, b.frame), render_s=a.render_s + b.render_s)
 
-    def _wanted(self, index: int) -> bool:
-        return not self._store.holds(index) and self._views[index % len(self._views)].frame not in self.failed
+    def _number(self, index: int) -> int:
+        """The frame of a pair."""
+        return self._views[index % len(self._views)].frame
 
-    def _show_next(self, number: int) -> None:
-        if number in self.failed:
-            self._store.skip()
-        else:
-            self.render_s += float(self._store.show(self._next).get("render_s", 0.0))
-        self._next += 1
+    def _parts_of(self, index: int) -> range:
+        """Where the store has the parts of a pair."""
+        return range(index * self._parts, (index + 1) * self._parts)
+
+    def _missing(self, index: int) -> list[int]:
+        """The parts of a pair that are still to be rendered."""
+        if self._number(index) in self.failed:
+            return []
+        return [part for part in self._parts_of(index) if not self._store.holds(part)]
+
+    def _show_next(self) -> None:
+        for part in self._parts_of(self.taken):
+            if self._number(self.taken) in self.failed:
+                self._store.skip()
+            else:
+                self.render_s += float(self._store.show(part).get("render_s", 0.0))
+        self.taken += 1
 
     def close(self) -> None:
         """End the renderer."""
@@ -100,26 +123,29 @@ class LivePairs:
             self._renderer.close()
         self._renderer = self._rendered = None
 
-    def _request(self, index: int, half: str) -> Request:
+    def _request(self, part: int, half: str) -> Request:
+        index, part_of_pair = divmod(part, self._parts)
         pass_index, view_index = divmod(index, len(self._views))
         view = self._views[view_index]
-        return Request(view, self._spp, Stream(self._run_seed, view.frame, pass_index, half).pack())
+        place = pass_index * self._parts + part_of_pair
+        return Request(view, self._part_spp, Stream(self._run_seed, view.frame, place, half).pack())
 
     def pass_of(self, index: int) -> int:
         """Which pass of its frame pair ``index`` is."""
         return index // len(self._views)
 
     def state_dict(self) -> dict[str, Any]:
-        """How many pairs were handed out, and which frames were left out from which on."""
-        return {"next": self._next, "skipped": self._store.skipped, "failed": self.failed}
+        """How many pairs were handed out, and which frames failed at which pair."""
+        return {"taken": self.taken, "skipped": self._store.skipped, "failed": self.failed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Show the pairs that were handed out before, and go on with the next."""
-        self.failed = {int(n): text for n, text in state["failed"].items()}
+        failed = {int(n): text for n, text in state["failed"].items()}
         skipped = set(state["skipped"])
-        while self._next < state["next"]:
-            if self._next in skipped:
-                self._store.skip()
-            else:
-                self.render_s += float(self._store.show(self._next).get("render_s", 0.0))
-            self._next += 1
+        while self.taken < state["taken"]:
+            # A frame may have failed in a later pass only: then its earlier ones count.
+            number = self._number(self.taken)
+            if self._parts_of(self.taken)[0] in skipped:
+                self.failed[number] = failed[number]
+            self._show_next()
+        self.failed = failed

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,34 +92,52 @@ class PairStore:
         self._of_frame[entry["number"]].append(index)
         return entry["facts"]
 
-    def pair(self, index: int) -> FramePair:
-        """One visible pair, whole."""
-        return self._read([index], None)
+    def pair(self, *indices: int) -> FramePair:
+        """One visible pair, whole; the average of several of one frame."""
+        return self._read(list(indices), None)
 
-    def frame_pair(self, number: int) -> FramePair:
-        """All visible passes of a frame, averaged, whole."""
-        return self._read(self._of_frame[number], None)
+    def frame_pair(self, number: int, exchanged: Sequence[bool] = ()) -> FramePair:
+        """All visible passes of a frame, averaged, whole; ``exchanged`` as for :meth:`crop`."""
+        return self._read(self._of_frame[number], None, exchanged)
 
     def passes(self, number: int) -> int:
         """Visible passes of a frame."""
         return len(self._of_frame[number])
+
+    def two_way(self, number: int) -> bool:
+        """Whether the halves of a frame may be exchanged: whether its targets are renders like its inputs."""
+        return all(self._entries[i]["two_way"] for i in self._of_frame[number])
 
     def size(self, number: int) -> tuple[int, int]:
         """(H, W) of a visible frame, px."""
         shape = np.load(self._array(self._of_frame[number][0], "a"), mmap_mode="r").shape
         return int(shape[1]), int(shape[2])
 
-    def crop(self, number: int, top: int, left: int, height: int, width: int) -> FramePair:
-        """A window of all visible passes of a frame, averaged; only these pixels are read."""
-        return self._read(self._of_frame[number], (slice(top, top + height), slice(left, left + width)))
+    def crop(
+        self, number: int, top: int, left: int, height: int, width: int, exchanged: Sequence[bool] = ()
+    ) -> FramePair:
+        """A window of all visible passes of a frame, averaged; only these pixels are read.
+
+        Args:
+            number: The frame.
+            top: First row of the window, px.
+            left: First column.
+            height: Rows.
+            width: Columns.
+            exchanged: For each pass whether its halves change places before; empty for none.
+        """
+        return self._read(self._of_frame[number], (slice(top, top + height), slice(left, left + width)), exchanged)
 
     def pass_crop(self, number: int, index: int, top: int, left: int, height: int, width: int) -> FramePair:
         """A window of one visible pass of a frame, 0 being the first."""
         return self._read([self._of_frame[number][index]], (slice(top, top + height), slice(left, left + width)))
 
-    def _read(self, indices: list[int], window: tuple[slice, slice] | None) -> FramePair:
-        a = average([self._frame(i, 0, window) for i in indices])
-        b = average([self._frame(i, 1, window) for i in indices])
+    def _read(
+        self, indices: list[int], window: tuple[slice, slice] | None, exchanged: Sequence[bool] = ()
+    ) -> FramePair:
+        first = [int(second) for second in exchanged] or [0] * len(indices)
+        a = average([self._frame(i, half, window) for i, half in zip(indices, first, strict=True)])
+        b = average([self._frame(i, 1 - half, window) for i, half in zip(indices, first, strict=True)])
         entry = self._entries[indices[0]]
         partner = b if entry["two_way"] else None
         return FramePair(a, b.radiance, entry["target_kind"], None, partner)

@@ -62,7 +62,7 @@ def test_a_scene_of_ours(tmp_path: Path) -> None:
     assert [s["method"] for s in results["skipped"]] == absent
     assert results["versions"]["oidn"]
     assert results["versions"]["variant"].endswith("_rgb")
-    error = {(r["method"], r["spp"]): r["value"] for r in results["rows"] if r["metric"] == "trimmed_relmse"}
+    error = {(r["method"], r["spp"]): r["value"] for r in results["rows"] if r["metric"] == "smape"}
     assert set(error) == set(cells)
     assert error["noisy", 2] > error["noisy", 8] > 0
     assert error["oidn", 2] < error["noisy", 2] / 2

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from rendernoise.frame import Frame, FramePair
+from rendernoise.frame import Frame, FramePair, average
 from rendernoise.losses import LOSSES
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.networks import NETWORKS
@@ -48,10 +48,10 @@ def model_of(network: str = "unet_log") -> DenoisingModel:
     return DenoisingModel(ModelSpec.default(network, ("radiance", "albedo")))
 
 
-def live(tmp_path: Path, renderer: Extreme, frames: int = 2) -> tuple[LivePairs, PairStore]:
+def live(tmp_path: Path, renderer: Extreme, frames: int = 2, spp: int = 1) -> tuple[LivePairs, PairStore]:
     store = PairStore(tmp_path / "pairs")
     views = tuple(View(n) for n in range(1, frames + 1))
-    return LivePairs(lambda: renderer, views, passes=1, spp=4, run_seed=0, store=store), store  # pyright: ignore
+    return LivePairs(lambda: renderer, views, passes=1, spp=spp, run_seed=0, store=store), store  # pyright: ignore
 
 
 @pytest.mark.parametrize("network", sorted(NETWORKS))
@@ -74,6 +74,29 @@ def test_targets_reach_the_loss_bit_for_bit(tmp_path: Path, network: str) -> Non
         assert np.array_equal(planes[:3], rendered[matches[0] ^ 1])
         assert (batch.weight == 1).all()
     assert seen == {0, 1, 2, 3}, "every half of every frame serves as target"
+
+
+def test_parts_change_places_and_every_target_is_the_mean_of_what_the_input_lacks(tmp_path: Path) -> None:
+    renderer = Extreme()
+    pairs, store = live(tmp_path, renderer, frames=1, spp=4)
+    next(iter(pairs))
+    assert len(renderer.made) == 4, "two parts of two halves"
+    whole = CropPlan(crop_px=4096, batch=1, replay=1.0, hold_out=False, augment=False)
+    batcher = CropBatcher(store, model_of(), whole, seed=0)
+    (a0, b0), (a1, b1) = zip(*[iter(renderer.made.values())] * 2, strict=True)
+    assert [f.spp for f in (a0, b0, a1, b1)] == [2, 2, 2, 2]
+    seen = set()
+    for _ in range(40):
+        batch = batcher.draw()
+        target, planes = batch.target[0].numpy(), batch.planes[0].numpy()
+        splits = [((a0, a1), (b0, b1)), ((b0, b1), (a0, a1)), ((a0, b1), (b0, a1)), ((b0, a1), (a0, b1))]
+        means = [tuple(average(list(side)).radiance for side in split) for split in splits]
+        matches = [i for i, (x, y) in enumerate(means) if np.array_equal(planes[:3], x) and np.array_equal(target, y)]
+        assert len(matches) == 1
+        seen.add(matches[0])
+        exposure = batcher.model.exposure_of(average(list(splits[matches[0]][0])))
+        assert float(batch.exposure) == pytest.approx(exposure)
+    assert seen == {0, 1, 2, 3}
 
 
 def test_turned_crops_keep_every_value(tmp_path: Path) -> None:

@@ -14,23 +14,28 @@ from numpy.typing import NDArray
 from rendernoise import guard, online
 from rendernoise.config import OnlineConfig
 from rendernoise.denoiser import Denoiser
-from rendernoise.frame import FramePair, Plane
+from rendernoise.frame import Frame, FramePair, Plane, average
 from rendernoise.guard import EPSILON, estimate_error
 from rendernoise.model import DenoisingModel
 from rendernoise.render.analytic import AnalyticRenderer
 from rendernoise.render.camera import View
 from rendernoise.render.process import RendererProcess
 from rendernoise.seeds import Stream
+from rendernoise.sources.live import parts_of
 from rendernoise.trainer import Trainer, pays_bf16
 
 Start = Callable[..., Callable[[], RendererProcess]]
 SIZE = (48, 32)
 
 
-def halves(renderer: AnalyticRenderer, frame: int, run_seed: int, spp: int = 4, index: int = 0) -> FramePair:
-    a, b = (
-        renderer.render(View(frame), spp=spp, seed=Stream(run_seed, frame, index, half).pack()) for half in ("a", "b")
-    )
+def halves(renderer: AnalyticRenderer, frame: int, run_seed: int, spp: int = 4) -> FramePair:
+    """The first pass of a frame as ``online`` has it rendered: each half in parts with streams of their own."""
+    count = parts_of(spp)
+
+    def part(half: str, index: int) -> Frame:
+        return renderer.render(View(frame), spp=spp // count, seed=Stream(run_seed, frame, index, half).pack())
+
+    a, b = (average([part(half, index) for index in range(count)]) for half in ("a", "b"))
     return FramePair.of_halves(a, b)
 
 
@@ -60,8 +65,8 @@ def test_no_step_comes_between_a_pair_and_its_score(
     online.run_online(config, start_renderer=analytic(resolution=SIZE))
     expected: list[object] = []
     for _ in range(passes):
-        for frame in (1, 2, 3):
-            expected += ["arrival", ("score", frame), "step", "step", "step"]
+        for frame in (1, 2, 3):  # each pair arrives in two parts
+            expected += ["arrival", "arrival", ("score", frame), "step", "step", "step"]
     assert order == expected
 
 

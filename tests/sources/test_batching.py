@@ -141,6 +141,34 @@ def test_more_passes_change_the_exposure(store: PairStore, random_pair: Pairs) -
     assert float(batcher.draw().exposure) < 0.8 * before
 
 
+@pytest.mark.parametrize("passes", [1, 2, 6])
+def test_every_pass_changes_sides_for_itself(passes: int, tmp_path: Path, random_pair: Pairs) -> None:
+    """Up to 4 do; with more, exposures of all splits would be no longer few."""
+    store = PairStore(tmp_path / "passes")
+    for i in range(passes):
+        store.put(i, random_pair(8, 8, seed=i))
+        store.show(i)
+    batcher = CropBatcher(store, MODEL, CropPlan(crop_px=8, batch=1, augment=False, hold_out=False), 0)
+    free = min(passes, 4)
+    seen = set()
+    for _ in range(40 * 2**free):  # one of 16 splits is missed with a chance of 2e-17
+        batch = batcher.draw()
+        seen.add((float(batch.exposure), float(batch.target.sum())))
+    assert len(seen) == 2**free
+    assert len(batcher._exposures) == 2**free
+
+
+def test_targets_that_are_no_renders_stay_targets(tmp_path: Path, random_pair: Pairs) -> None:
+    store = PairStore(tmp_path / "references")
+    pair = random_pair(8, 8)
+    store.put(0, FramePair(pair.input, pair.target, "reference"))
+    store.show(0)
+    batcher = CropBatcher(store, MODEL, CropPlan(crop_px=8, batch=1, augment=False, hold_out=False), 0)
+    assert not store.two_way(1)
+    for _ in range(20):
+        assert np.array_equal(batcher.draw().target[0].numpy(), pair.target)
+
+
 def test_memory_does_not_grow_with_the_shot(tmp_path: Path, random_pair: Pairs) -> None:
     store = PairStore(tmp_path / "long")
     batcher = CropBatcher(store, MODEL, CropPlan(crop_px=32), 0)

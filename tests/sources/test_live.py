@@ -1,0 +1,113 @@
+"""Renders that arrive in parts: what is kept, what is rendered again, what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rendernoise.errors import RendererDied, SceneError
+from rendernoise.render.analytic import AnalyticRenderer
+from rendernoise.render.camera import View
+from rendernoise.render.process import Rendered, Request
+from rendernoise.seeds import Stream
+from rendernoise.sources.live import LivePairs, parts_of
+from rendernoise.sources.store import PairStore
+
+VIEWS = tuple(View(n) for n in (1, 2, 3))
+
+
+class Failing:
+    """The analytic renderer in this process; ``fail`` may raise at a request."""
+
+    def __init__(self, fail: Callable[[Stream], None] = lambda place: None) -> None:
+        self.fail = fail
+        self.places: list[Stream] = []
+
+    def map(self, requests: Iterator[Request]) -> Iterator[Rendered]:
+        renderer = AnalyticRenderer((8, 6))
+        for request in requests:
+            place = Stream.unpack(request.seed)
+            self.fail(place)
+            self.places.append(place)
+            yield Rendered(request, renderer.render(request.view, spp=request.spp, seed=request.seed), 0.5)
+
+    def close(self) -> None: ...
+
+
+def live(folder: Path, renderer: Failing, passes: int = 1, spp: int = 8) -> tuple[LivePairs, PairStore]:
+    store = PairStore(folder)
+    return LivePairs(lambda: renderer, VIEWS, passes=passes, spp=spp, run_seed=0, store=store), store  # pyright: ignore
+
+
+@pytest.mark.parametrize(("spp", "parts"), [(1, 1), (2, 2), (3, 1), (8, 2), (64, 2)])
+def test_halves_come_in_two_equal_parts_where_they_can(spp: int, parts: int, tmp_path: Path) -> None:
+    assert parts_of(spp) == parts
+    renderer = Failing()
+    pairs, store = live(tmp_path, renderer, passes=2, spp=spp)
+    got = list(pairs)
+    assert len(pairs) == len(got) == 6
+    assert [pair.number for pair in got] == [1, 2, 3, 1, 2, 3]
+    assert {pair.input.spp for pair in got} == {spp}
+    assert store.frame_pair(2).input.spp == 2 * spp
+    assert len(set(renderer.places)) == len(renderer.places) == 12 * parts, "no stream twice"
+    assert pairs.render_s == 0.5 * 12 * parts
+
+
+def test_a_pair_that_was_half_rendered_is_finished_and_no_part_rendered_twice(tmp_path: Path) -> None:
+    def die(place: Stream) -> None:
+        if (place.frame, place.index) == (2, 1):
+            raise RendererDied("killed")
+
+    first = Failing(die)
+    pairs, _ = live(tmp_path / "cut", first)
+    arrivals = iter(pairs)
+    next(arrivals)
+    with pytest.raises(RendererDied):
+        next(arrivals)
+    state = pairs.state_dict()
+    assert state["taken"] == 1
+
+    second = Failing()
+    again, store = live(tmp_path / "cut", second)
+    again.load_state_dict(state)
+    assert [pair.number for pair in again] == [2, 3]
+    assert not set(first.places) & set(second.places)
+    assert len(first.places) + len(second.places) == 12
+
+    whole, other = live(tmp_path / "whole", Failing())
+    for pair in whole:
+        assert np.array_equal(store.frame_pair(pair.number).input.radiance, pair.input.radiance)
+    assert other.frames == store.frames
+
+
+def test_a_frame_that_fails_in_its_second_part_is_left_out_whole(tmp_path: Path) -> None:
+    def reject(place: Stream) -> None:
+        if (place.frame, place.index) == (2, 1):
+            raise SceneError("no such texture")
+
+    pairs, store = live(tmp_path, Failing(reject), passes=2)
+    assert [pair.number for pair in pairs] == [1, 3, 1, 3]
+    assert store.frames == [1, 3]
+    assert list(pairs.failed) == [2]
+
+    again, shown = live(tmp_path, Failing(reject), passes=2)
+    again.load_state_dict(pairs.state_dict())
+    assert list(again) == []
+    assert shown.frames == [1, 3]
+    assert again.failed == pairs.failed
+
+
+def test_a_frame_that_fails_in_a_later_pass_keeps_the_earlier_one(tmp_path: Path) -> None:
+    def reject(place: Stream) -> None:
+        if (place.frame, place.index) == (2, 2):
+            raise SceneError("no such texture")
+
+    pairs, store = live(tmp_path, Failing(reject), passes=2)
+    assert [pair.number for pair in pairs] == [1, 2, 3, 1, 3]
+    assert [store.passes(n) for n in (1, 2, 3)] == [4, 2, 4]
+    again, shown = live(tmp_path, Failing(reject), passes=2)
+    again.load_state_dict(pairs.state_dict())
+    assert [shown.passes(n) for n in (1, 2, 3)] == [4, 2, 4]
