@@ -100,13 +100,11 @@ CHANGES = {
     "no weights for noise": Change(trainer={"weigh_noise": False}),
     "Adam": Change(trainer={"optimizer": "adam"}),
     "no averaged weights": Change(trainer={"ema": 0.0}),
-    "no falling rate": Change(trainer={"tail": 0.0}),
     "A to B alone": Change(crops={"both_ways": False}),
     "halves change places as a whole": Change(batcher=WholeHalvesBatcher),
     "inputs of 1 to 3 of the 4 parts": Change(batcher=SplitBatcher),
     "symmetries": Change(augment=True),
     "importance-sampled crops": Change(batcher=ImportanceBatcher),
-    "no roughness": Change(without=("roughness",)),
     "no features": Change(without=("roughness", "albedo", "normal")),
 }
 
