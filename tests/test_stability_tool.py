@@ -46,7 +46,7 @@ def test_runs_from_base_and_random_weights_are_sound(
 def test_one_weight_that_is_not_finite_fails(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def spoil(self: Trainer, *arguments: object) -> StepReport:
         with torch.no_grad():
-            next(self.model.parameters()).view(-1)[0] = float("nan")
+            next(self.model.parameters()).fill_(float("nan"))
         return StepReport(1, 0.0, 0.0)
 
     monkeypatch.setattr(Trainer, "step", spoil)
