@@ -22,7 +22,7 @@ from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.recipes import RECIPES
 from rendernoise.render.process import start_mitsuba
 from rendernoise.render.shot import find_shot
-from rendernoise.sources.batching import Batch, CropBatcher, batch_of, held_out
+from rendernoise.sources.batching import Batch, CropBatcher, batch_of
 from rendernoise.sources.live import LivePairs
 from rendernoise.sources.store import PairStore
 from rendernoise.trainer import Trainer
@@ -44,8 +44,7 @@ class SplitBatcher(CropBatcher):
         pair = FramePair.of_halves(
             average([parts[i] for i in order[:count]]), average([parts[i] for i in order[count:]])
         )
-        weight = np.ones((1, height, width), np.float32)
-        weight[0][held_out(*size, number)[top : top + height, left : left + width]] = 0
+        weight = self._weight(number, size, top, left, height, width)
         return batch_of(pair, weight, self._exposure(number, (False,) * (PARTS // 2)), self.model)
 
 

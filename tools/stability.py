@@ -1,8 +1,8 @@
 """Train many times on frames full of fireflies, and count what is not finite.
 
-Each run has a scene of its own brightness (1e-4 to 1e4), rarer and brighter fireflies than the last, and starts from
-random and from base weights in turn. One line of JSON a run; the exit status is 1 when a weight or an image was not
-finite, or not positive.
+Each run draws a brightness of its scene (1e-4 to 1e4), and how bright and how rare its fireflies are; random and base
+weights take turns as its start. One line of JSON a run, with the batches that were skipped; the exit status is 1 when a
+weight or an image was not finite, or an image had values below 0.
 
     python tools/stability.py --runs 100 --steps 2000 --out out/stability.jsonl
 """

@@ -68,7 +68,7 @@ class CropPlan:
         crop_px: Side of the square crop; a smaller frame is taken whole.
         batch: Crops in a step.
         both_ways: Whether halves change places at random, each pass (and part of a pass) for itself: B → A is then
-            drawn as often as A → B, and so are all other splits of the renders into two halves.
+            drawn as often as A → B, and as often as a mixture of some passes of A and the others of B.
         replay: Share of crops from any frame seen so far; the rest come from the newest.
         hold_out: Whether the tiles of :func:`held_out` are kept from the targets.
         augment: Whether crops may be flipped and turned at random (see ``CropBatcher.augment``).
@@ -123,10 +123,15 @@ class CropBatcher:
         left = int(self._rng.integers(size[1] - width + 1))
         exchanged = self._exchanged(number)
         pair = self.store.crop(number, top, left, height, width, exchanged)
+        weight = self._weight(number, size, top, left, height, width)
+        return batch_of(pair, weight, self._exposure(number, exchanged), self.model)
+
+    def _weight(self, number: int, size: tuple[int, int], top: int, left: int, height: int, width: int) -> Plane:
+        """``[1, height, width]``: 0 where the window has held-out pixels of a frame of this size, else 1."""
         weight = np.ones((1, height, width), dtype=np.float32)
         if self.plan.hold_out:
             weight[0][held_out(*size, number)[top : top + height, left : left + width]] = 0
-        return batch_of(pair, weight, self._exposure(number, exchanged), self.model)
+        return weight
 
     def _exchanged(self, number: int) -> tuple[bool, ...]:
         """For each pass of a frame, drawn at random, whether its halves change places; empty where they may not."""

@@ -76,7 +76,7 @@ class LivePairs:
             except SceneError as error:
                 self.failed[number] = str(error)
                 self._rendered = None  # what was asked for behind the rejected frame is asked for again
-            self._show_next()
+            self._show_next(left_out=number in self.failed)
             if number not in self.failed:
                 yield self._store.pair(*self._parts_of(index))
         self.close()
@@ -109,9 +109,9 @@ class LivePairs:
             return []
         return [part for part in self._parts_of(index) if not self._store.holds(part)]
 
-    def _show_next(self) -> None:
+    def _show_next(self, *, left_out: bool) -> None:
         for part in self._parts_of(self.taken):
-            if self._number(self.taken) in self.failed:
+            if left_out:
                 self._store.skip()
             else:
                 self.render_s += float(self._store.show(part).get("render_s", 0.0))
@@ -135,17 +135,13 @@ class LivePairs:
         return index // len(self._views)
 
     def state_dict(self) -> dict[str, Any]:
-        """How many pairs were handed out, and which frames failed at which pair."""
+        """How many pairs were taken, which places in the store stayed empty, and which frames failed."""
         return {"taken": self.taken, "skipped": self._store.skipped, "failed": self.failed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Show the pairs that were handed out before, and go on with the next."""
-        failed = {int(n): text for n, text in state["failed"].items()}
+        self.failed = {int(n): text for n, text in state["failed"].items()}
         skipped = set(state["skipped"])
         while self.taken < state["taken"]:
-            # A frame may have failed in a later pass only: then its earlier ones count.
-            number = self._number(self.taken)
-            if self._parts_of(self.taken)[0] in skipped:
-                self.failed[number] = failed[number]
-            self._show_next()
-        self.failed = failed
+            # Not by its frame: one that failed in a later pass keeps its earlier ones.
+            self._show_next(left_out=self._parts_of(self.taken)[0] in skipped)

@@ -83,31 +83,27 @@ def test_a_pair_that_was_half_rendered_is_finished_and_no_part_rendered_twice(tm
     assert other.frames == store.frames
 
 
-def test_a_frame_that_fails_in_its_second_part_is_left_out_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("failing", "numbers", "parts"),
+    [
+        (1, [1, 3, 1, 3], {1: 4, 3: 4}),  # the second part of the first pass: left out whole
+        (2, [1, 2, 3, 1, 3], {1: 4, 2: 2, 3: 4}),  # the first part of the second pass: the earlier one counts
+    ],
+)
+def test_a_frame_that_fails_is_left_out_from_that_pass_on(
+    failing: int, numbers: list[int], parts: dict[int, int], tmp_path: Path
+) -> None:
     def reject(place: Stream) -> None:
-        if (place.frame, place.index) == (2, 1):
+        if (place.frame, place.index) == (2, failing):
             raise SceneError("no such texture")
 
     pairs, store = live(tmp_path, Failing(reject), passes=2)
-    assert [pair.number for pair in pairs] == [1, 3, 1, 3]
-    assert store.frames == [1, 3]
-    assert list(pairs.failed) == [2]
-
+    assert [pair.number for pair in pairs] == numbers
     again, shown = live(tmp_path, Failing(reject), passes=2)
     again.load_state_dict(pairs.state_dict())
     assert list(again) == []
-    assert shown.frames == [1, 3]
+    for found in (store, shown):
+        assert found.frames == list(parts)
+        assert [found.passes(n) for n in found.frames] == list(parts.values())
+    assert list(pairs.failed) == [2]
     assert again.failed == pairs.failed
-
-
-def test_a_frame_that_fails_in_a_later_pass_keeps_the_earlier_one(tmp_path: Path) -> None:
-    def reject(place: Stream) -> None:
-        if (place.frame, place.index) == (2, 2):
-            raise SceneError("no such texture")
-
-    pairs, store = live(tmp_path, Failing(reject), passes=2)
-    assert [pair.number for pair in pairs] == [1, 2, 3, 1, 3]
-    assert [store.passes(n) for n in (1, 2, 3)] == [4, 2, 4]
-    again, shown = live(tmp_path, Failing(reject), passes=2)
-    again.load_state_dict(pairs.state_dict())
-    assert [shown.passes(n) for n in (1, 2, 3)] == [4, 2, 4]
