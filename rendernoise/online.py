@@ -6,6 +6,7 @@ Everything that decides a pixel follows from the options and the seed, never fro
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +26,7 @@ from rendernoise.job import Emit, TrainingJob, starting_weights
 from rendernoise.losses import get_loss
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.outputs import ShotFiles
-from rendernoise.overfitting import LOOK_EVERY_STEPS, OverfitWatch
+from rendernoise.overfitting import LOOK_EVERY_STEPS, SETTLING_SHARE, OverfitWatch
 from rendernoise.recipes import (
     MAX_VISITS,
     MAX_VISITS_FROM_BASE,
@@ -118,7 +119,9 @@ class _Job(TrainingJob):
             tell=lambda line: self.log({"event": "note", "text": line}),
         )
         self.steps_left = self.most_steps = 0
-        self.watch, self.overfits = OverfitWatch(), False
+        self.watch = OverfitWatch()
+        #: Where training ends once it overfits; 0 before.
+        self.last_step = 0
         self.files = ShotFiles(config.out, shot.name, config.seed)
         self.steps_per_pair = config.steps if config.steps is not None else recipe.steps
         self.estimates: dict[int, ErrorEstimate] = {}
@@ -227,7 +230,7 @@ class _Job(TrainingJob):
             return
         self.batcher.all_frames = True
         reserve_s = self._final_pass_s()
-        while self.trainer.step_count < self._total_steps() and not self.overfits:
+        while self.trainer.step_count < self._total_steps():
             if self.config.time and self.elapsed() > self.config.time - reserve_s:
                 break
             self._step()
@@ -236,7 +239,7 @@ class _Job(TrainingJob):
             if self.checkpoint_due():
                 self.checkpoint()
         # The loop has looked at these very weights where it ended on a multiple.
-        if self._may_overfit and not self.overfits and self.trainer.step_count % LOOK_EVERY_STEPS:
+        if self._may_overfit and self.trainer.step_count % LOOK_EVERY_STEPS:
             self._look_for_overfitting()
 
     @property
@@ -245,12 +248,20 @@ class _Job(TrainingJob):
         return self.batcher.augment and self.recipe.crops.hold_out
 
     def _look_for_overfitting(self) -> None:
-        """Go back to the best weights, and train no more, once pixels that are never targets get worse."""
-        if not self.watch.still_helps(self.trainer, self.store):
-            self.overfits = True
-            self.trainer.adopt(self.watch.best)
-            text = f"held-out pixels got worse by step {self.trainer.step_count}: the best weights so far are kept"
+        """Go back to the best weights once pixels that are never targets get worse, and let the rate fall from there.
+
+        When they get worse again, the best weights are the end.
+        """
+        if self.watch.still_helps(self.trainer, self.store):
+            return
+        self.trainer.adopt(self.watch.best)
+        step = self.trainer.step_count
+        if not self.last_step:
+            text = f"held-out pixels got worse by step {step}: from the best weights so far the rate falls to 0"
             self.log({"event": "note", "text": text})
+            self.last_step = min(self._total_steps(), math.ceil(step * (1 + SETTLING_SHARE)))
+        else:
+            self.last_step = step
 
     def _final_pass(self, denoiser: Denoiser) -> None:
         fingerprint = denoiser.fingerprint()
@@ -292,6 +303,8 @@ class _Job(TrainingJob):
 
     def _total_steps(self) -> int:
         """Steps of the whole run; under ``--time`` the most that there can be."""
+        if self.last_step:
+            return self.last_step
         total = (self.steps_per_pair or 0) * len(self.pairs)
         if not self.recipe.finish:
             return total
@@ -317,7 +330,7 @@ class _Job(TrainingJob):
         return {
             "pairs": self.pairs.state_dict(),
             "steps_left": self.steps_left,
-            "overfits": self.overfits,
+            "last_step": self.last_step,
             "watched": self.watch.errors.tolist(),
             "steps_per_pair": self.steps_per_pair,
             "most_steps": self.most_steps,
@@ -340,7 +353,7 @@ class _Job(TrainingJob):
         self.watch.errors = np.array(state["watched"])
         self.pairs.load_state_dict(state["pairs"])
         self.steps_left, self.steps_per_pair = state["steps_left"], state["steps_per_pair"]
-        self.most_steps, self.overfits = state["most_steps"], state["overfits"]
+        self.most_steps, self.last_step = state["most_steps"], state["last_step"]
         self.estimates = {int(n): ErrorEstimate(*values) for n, values in state["estimates"].items()}
         self.denoise_s, self.wait_s = state["denoise_s"], state["wait_s"]
 

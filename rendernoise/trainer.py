@@ -43,7 +43,7 @@ class TrainerOptions:
     ema: float = 0.99
     clip_norm: float = 1.0
     momentum: float = 0.95
-    weight_decay: float = 0.0
+    weight_decay: float = 0.05
     robust: bool = True
     weigh_noise: bool = True
 

@@ -141,7 +141,7 @@ MIN_STEPS = 64
 
 
 class Scripted(OverfitWatch):
-    """Calls the second look the best and the fourth one worse."""
+    """Calls the second look the best, and the fourth and all later ones worse."""
 
     def still_helps(self, trainer: Trainer, store: PairStore) -> bool:
         self.errors = np.append(self.errors, float(trainer.step_count))
@@ -187,13 +187,13 @@ def dies_at(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, call: int) 
     monkeypatch.setattr(owner, name, deadly)
 
 
-def test_a_run_stops_with_the_best_weights_and_resumes_to_the_same(still: Callable[..., Path]) -> None:
+def test_a_run_settles_from_the_best_weights_and_resumes_to_the_same(still: Callable[..., Path]) -> None:
     whole = still("whole")
     summary = json.loads((whole / "summary.json").read_text())
-    assert summary["steps"] == 32, "the fourth look"
+    assert summary["steps"] == 37, "the fourth look, at 32, and 15 % more"
     notes = [e["text"] for e in log_of(whole) if e["event"] == "note"]
-    assert notes == ["held-out pixels got worse by step 32: the best weights so far are kept"]
-    moments = [(Trainer, "step", 20), (Scripted, "still_helps", 2), (Denoiser, "save", 1)]
+    assert notes == ["held-out pixels got worse by step 32: from the best weights so far the rate falls to 0"]
+    moments = [(Trainer, "step", 20), (Scripted, "still_helps", 2), (Trainer, "step", 3), (Denoiser, "save", 1)]
     for i, moment in enumerate(moments):
         with pytest.MonkeyPatch.context() as patch:
             dies_at(patch, *moment)
@@ -202,6 +202,26 @@ def test_a_run_stops_with_the_best_weights_and_resumes_to_the_same(still: Callab
     broken = still("broken", resume=True)
     assert (broken / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
     assert log_of(broken) == log_of(whole)
+
+
+def test_the_rate_falls_to_zero_from_the_best_weights(
+    still: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    step = Trainer.step
+
+    def spy(self: Trainer, *arguments: Any) -> Any:
+        report = step(self, *arguments)
+        rates.append(report.learning_rate)
+        return report
+
+    monkeypatch.setattr(Trainer, "step", spy)
+    still("settling")
+    settling = rates[32:]
+    assert len(settling) == 5
+    assert settling == sorted(settling, reverse=True)
+    assert settling[0] < rates[31]
+    assert settling[-1] < 0.2 * rates[31]
 
 
 def test_frames_that_come_up_rarely_are_not_watched(still: Callable[..., Path]) -> None:
