@@ -7,11 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from rendernoise.denoiser import Denoiser
 from rendernoise.errors import InputError
 from rendernoise.networks import DEFAULT_NETWORK, NETWORKS, network_class
 from rendernoise.networks.network import Network
 from rendernoise.networks.unet import UNet
 from rendernoise.networks.unet_log import UNetLog
+from rendernoise.weights import base_path
 
 NAMES = sorted(NETWORKS)
 KERNELS = ("fast", "kernel_pyramid")
@@ -191,6 +193,36 @@ def test_the_log_head_is_positive_and_finite() -> None:
     assert radiance[2] == pytest.approx(1.0), "softplus(0) = log 2, so the network starts at middle exposure's scale"
     with torch.no_grad():
         assert (UNetLog(9)(torch.randn(1, 9, 32, 32) * 10) >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["shuffled_unet", *KERNELS])
+def test_large_weights_do_not_drive_the_gradient_out_of_range(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two dozen layers that each multiply by 30 reach 1e35, whose square no float32 holds."""
+
+    def gradient_norm() -> torch.Tensor:
+        torch.manual_seed(0)
+        network = made(name)
+        with torch.no_grad():
+            for layer in network.modules():
+                if isinstance(layer, nn.Conv2d):
+                    layer.weight.mul_(30)
+        network(10 * torch.rand(1, ALL, 32, 48)).mean().backward()
+        return nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+
+    assert torch.isfinite(gradient_norm())
+    monkeypatch.setattr("rendernoise.networks.blocks.MAX_ACTIVATION", math.inf)
+    assert not torch.isfinite(gradient_norm())
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_limit_on_activations_leaves_ordinary_images_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs of up to e³ times middle exposure through the base weights: the same bits with and without."""
+    network = Denoiser.load(base_path(name), "cpu").model.network
+    planes = 3 * torch.rand(1, ALL, 32, 48, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        limited = network(planes)
+        monkeypatch.setattr("rendernoise.networks.blocks.MAX_ACTIVATION", math.inf)
+        assert torch.equal(limited, network(planes))
 
 
 def test_the_default_exists_and_an_unknown_network_does_not() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rendernoise.networks.blocks import CENTER, activate, conv, pad_to_multiple, positive
+from rendernoise.networks.blocks import CENTER, activate, conv, limited, pad_to_multiple, positive
 from rendernoise.networks.network import Network
 
 BLOCK_PX = 2
@@ -70,11 +70,11 @@ class ShuffledUNet(Network):
         for level, (first, second) in enumerate(self.encoder):  # pyright: ignore[reportGeneralTypeIssues, reportArgumentType]
             if level:
                 x = F.max_pool2d(x, 2)
-            x = activate(second(activate(first(x))))
+            x = limited(activate(second(activate(first(x)))))
             skips.append(x)
         features = [skips.pop()]
         for first, second in self.decoder:  # pyright: ignore[reportGeneralTypeIssues]
             x = torch.cat((F.interpolate(x, scale_factor=2, mode="nearest"), skips.pop()), dim=1)
-            x = activate(second(activate(first(x))))
+            x = limited(activate(second(activate(first(x)))))
             features.append(x)
         return features[::-1]
