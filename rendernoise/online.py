@@ -6,7 +6,6 @@ Everything that decides a pixel follows from the options and the seed, never fro
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rendernoise._version import __version__
+from rendernoise.budget import StepBudget
 from rendernoise.config import OnlineConfig, parse_resolution
 from rendernoise.denoiser import Denoiser, pick_device
 from rendernoise.errors import RendernoiseError, SceneError
@@ -26,18 +26,8 @@ from rendernoise.job import Emit, TrainingJob, starting_weights
 from rendernoise.losses import get_loss
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.outputs import ShotFiles
-from rendernoise.overfitting import LOOK_EVERY_STEPS, SETTLING_SHARE, OverfitWatch
-from rendernoise.recipes import (
-    MAX_VISITS,
-    MAX_VISITS_FROM_BASE,
-    MIN_STEPS,
-    RECIPES,
-    Recipe,
-    share_cores,
-    steps_that_pixels_bear,
-    steps_to_fill,
-    wants_symmetries,
-)
+from rendernoise.overfitting import LOOK_EVERY_STEPS, OverfitWatch
+from rendernoise.recipes import MAX_VISITS, MAX_VISITS_FROM_BASE, RECIPES, Recipe, share_cores
 from rendernoise.render.process import RendererProcess, start_mitsuba
 from rendernoise.render.shot import Shot, find_shot
 from rendernoise.run import RunDirectory
@@ -105,7 +95,6 @@ class _Job(TrainingJob):
         self.config, self.recipe, self.shot, self.device = config, recipe, shot, device
         self.started_from = (config.weights or "base") if base else "none"
         self.spins = config.spins or recipe.spins
-        self.visits = MAX_VISITS_FROM_BASE if base else MAX_VISITS
         torch.manual_seed(config.seed)
         model = base.model if base else DenoisingModel(spec)
         self.store = PairStore(run.work / "pairs")
@@ -118,12 +107,17 @@ class _Job(TrainingJob):
             store=self.store,
             tell=lambda line: self.log({"event": "note", "text": line}),
         )
-        self.steps_left = self.most_steps = 0
+        self.steps_left = 0
+        self.budget = StepBudget(
+            recipe,
+            len(self.pairs),
+            config.steps if config.steps is not None else recipe.steps,
+            config.min_steps,
+            bool(config.time),
+            MAX_VISITS_FROM_BASE if base else MAX_VISITS,
+        )
         self.watch = OverfitWatch()
-        #: Where training ends once it overfits; 0 before.
-        self.last_step = 0
         self.files = ShotFiles(config.out, shot.name, config.seed)
-        self.steps_per_pair = config.steps if config.steps is not None else recipe.steps
         self.estimates: dict[int, ErrorEstimate] = {}
         self.denoise_s = self.wait_s = 0.0
         trainer = Trainer(model, get_loss("hdr", needs="mean"), recipe.trainer, device)
@@ -168,7 +162,8 @@ class _Job(TrainingJob):
             if pair is None:
                 break
             index = self.pairs.taken - 1
-            self.steps_left = self._steps_for(pair)
+            self.steps_left = self.budget.for_pair(pair.input.height * pair.input.width, self.config.spp, self.device)
+            self.batcher.augment = self.budget.wants_symmetries
             self._score(index, pair)
             self._train_on_newest(index)
         if not self.store.frames:
@@ -193,7 +188,7 @@ class _Job(TrainingJob):
                 "pass": self.pairs.pass_of(index),
                 "pair": index + 1,
                 "pairs": len(self.pairs),
-                "steps": 0 if self.config.time else self._total_steps(),
+                "steps": 0 if self.config.time else self.budget.total,
                 "step": self.trainer.step_count,
                 **estimate.to_json(),
                 "wall_s": self.elapsed(),
@@ -230,7 +225,7 @@ class _Job(TrainingJob):
             return
         self.batcher.all_frames = True
         reserve_s = self._final_pass_s()
-        while self.trainer.step_count < self._total_steps():
+        while self.trainer.step_count < self.budget.total:
             if self.config.time and self.elapsed() > self.config.time - reserve_s:
                 break
             self._step()
@@ -256,12 +251,10 @@ class _Job(TrainingJob):
             return
         self.trainer.adopt(self.watch.best)
         step = self.trainer.step_count
-        if not self.last_step:
+        if not self.budget.last_step:
             text = f"held-out pixels got worse by step {step}: from the best weights so far the rate falls to 0"
             self.log({"event": "note", "text": text})
-            self.last_step = min(self._total_steps(), math.ceil(step * (1 + SETTLING_SHARE)))
-        else:
-            self.last_step = step
+        self.budget.settle(step)
 
     def _final_pass(self, denoiser: Denoiser) -> None:
         fingerprint = denoiser.fingerprint()
@@ -290,31 +283,11 @@ class _Job(TrainingJob):
     # -- training -----------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        self.train_step(self.progress(), 0 if self.config.time else self._total_steps())
-
-    def _steps_for(self, pair: FramePair) -> int:
-        pixels = pair.input.height * pair.input.width
-        self.most_steps = steps_that_pixels_bear(pixels, self.recipe.crops, self.visits) * len(self.pairs)
-        if self.steps_per_pair is None:
-            fill = steps_to_fill(pixels, self.config.spp, self.device)
-            self.steps_per_pair = min(fill, self.most_steps // len(self.pairs))
-        self.batcher.augment = wants_symmetries(self._total_steps(), self.most_steps, self.visits)
-        return self.steps_per_pair
-
-    def _total_steps(self) -> int:
-        """Steps of the whole run; under ``--time`` the most that there can be."""
-        if self.last_step:
-            return self.last_step
-        total = (self.steps_per_pair or 0) * len(self.pairs)
-        if not self.recipe.finish:
-            return total
-        if self.config.min_steps is not None:
-            return max(total, self.config.min_steps)
-        return max(total, self.most_steps if self.config.time else min(MIN_STEPS, self.most_steps))
+        self.train_step(self.progress(), 0 if self.config.time else self.budget.total)
 
     def progress(self) -> float:
         """How much of the training is done, 0 to 1; under ``--time`` by clock or steps, whichever ends first."""
-        steps = self.trainer.step_count / max(1, self._total_steps())
+        steps = self.trainer.step_count / max(1, self.budget.total)
         clock = self.elapsed() / self.config.time if self.config.time else 0.0
         return min(1.0, max(steps, clock))
 
@@ -330,10 +303,8 @@ class _Job(TrainingJob):
         return {
             "pairs": self.pairs.state_dict(),
             "steps_left": self.steps_left,
-            "last_step": self.last_step,
+            "budget": self.budget.state_dict(),
             "watched": self.watch.errors.tolist(),
-            "steps_per_pair": self.steps_per_pair,
-            "most_steps": self.most_steps,
             "estimates": {n: [e.relmse, e.low, e.high, e.noisy_relmse] for n, e in self.estimates.items()},
             "denoise_s": self.denoise_s,
             "wait_s": self.wait_s,
@@ -352,8 +323,8 @@ class _Job(TrainingJob):
         """Take back what :meth:`state` gave."""
         self.watch.errors = np.array(state["watched"])
         self.pairs.load_state_dict(state["pairs"])
-        self.steps_left, self.steps_per_pair = state["steps_left"], state["steps_per_pair"]
-        self.most_steps, self.last_step = state["most_steps"], state["last_step"]
+        self.steps_left = state["steps_left"]
+        self.budget.load_state_dict(state["budget"])
         self.estimates = {int(n): ErrorEstimate(*values) for n, values in state["estimates"].items()}
         self.denoise_s, self.wait_s = state["denoise_s"], state["wait_s"]
 

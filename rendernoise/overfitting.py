@@ -13,8 +13,6 @@ from rendernoise.trainer import Trainer
 
 #: Steps from one look to the next.
 LOOK_EVERY_STEPS = 100
-#: Once training overfits, the steps over which the rate falls to 0, as a share of those before.
-SETTLING_SHARE = 0.15
 #: Frames that are looked at; more would cost time and hardly add certainty.
 WATCHED_FRAMES = 4
 #: How many standard errors worse the held-out pixels must be: at 2, one look in 40 sees what is not there.

@@ -1,0 +1,75 @@
+"""How many steps a run of ``online`` trains for, and how much of that is done."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from rendernoise.recipes import MIN_STEPS, Recipe, steps_that_pixels_bear, steps_to_fill, wants_symmetries
+
+#: Once training overfits, the steps over which the rate falls to 0, as a share of those before.
+SETTLING_SHARE = 0.15
+
+
+@dataclass
+class StepBudget:
+    """The steps of a run; they follow from the options and the size of the pairs, and never from the clock.
+
+    Args:
+        recipe: Whether training goes on after the last pair, and on which crops.
+        pairs: Pairs of the whole run.
+        per_pair: Steps for each pair; None for as many as fill the renderer's nominal time.
+        least: Steps at least (``--min-steps``); None for the recipe's.
+        open_end: Whether the clock ends the run (``--time``): there are then as many steps as pixels bear.
+        visits: How often a pixel may be a target.
+    """
+
+    recipe: Recipe
+    pairs: int
+    per_pair: int | None
+    least: int | None
+    open_end: bool
+    visits: int
+    #: Steps of the whole run that pixels bear without being learned by heart; 0 before the first pair.
+    bearable: int = 0
+    #: Where training ends once it overfits; 0 before.
+    last_step: int = 0
+
+    def for_pair(self, pixels: int, spp: int, device: torch.device) -> int:
+        """Steps for a pair of so many pixels and samples per half, which has just arrived."""
+        self.bearable = steps_that_pixels_bear(pixels, self.recipe.crops, self.visits) * self.pairs
+        if self.per_pair is None:
+            self.per_pair = min(steps_to_fill(pixels, spp, device), self.bearable // self.pairs)
+        return self.per_pair
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run; with an open end the most that there can be."""
+        if self.last_step:
+            return self.last_step
+        total = (self.per_pair or 0) * self.pairs
+        if not self.recipe.finish:
+            return total
+        if self.least is not None:
+            return max(total, self.least)
+        return max(total, self.bearable if self.open_end else min(MIN_STEPS, self.bearable))
+
+    @property
+    def wants_symmetries(self) -> bool:
+        """Whether pixels come up so often that crops should be flipped and turned."""
+        return wants_symmetries(self.total, self.bearable, self.visits)
+
+    def settle(self, step: int) -> None:
+        """Training overfits by this step: let the rate fall to 0 from here, or end here if it did so before."""
+        self.last_step = step if self.last_step else min(self.total, math.ceil(step * (1 + SETTLING_SHARE)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was found out on the way, as JSON values."""
+        return {"per_pair": self.per_pair, "bearable": self.bearable, "last_step": self.last_step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self.per_pair, self.bearable, self.last_step = state["per_pair"], state["bearable"], state["last_step"]
