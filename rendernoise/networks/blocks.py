@@ -44,8 +44,11 @@ def activate(x: Tensor) -> Tensor:
 
 
 def limited(x: Tensor) -> Tensor:
-    """Activations within ±:data:`MAX_ACTIVATION`; beyond it nothing is learned from them, so nothing drives them on."""
-    return x.clamp(-MAX_ACTIVATION, MAX_ACTIVATION)
+    """``x``, held within ±:data:`MAX_ACTIVATION` in place; beyond it nothing is learned, so nothing drives it on.
+
+    In place, as a copy may lie in memory otherwise, and the layers behind it then compute other last bits.
+    """
+    return x.clamp_(-MAX_ACTIVATION, MAX_ACTIVATION)
 
 
 def bounded(x: Tensor, limit: float) -> Tensor:

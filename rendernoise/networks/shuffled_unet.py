@@ -70,11 +70,11 @@ class ShuffledUNet(Network):
         for level, (first, second) in enumerate(self.encoder):  # pyright: ignore[reportGeneralTypeIssues, reportArgumentType]
             if level:
                 x = F.max_pool2d(x, 2)
-            x = limited(activate(second(activate(first(x)))))
+            x = activate(limited(second(activate(first(x)))))
             skips.append(x)
         features = [skips.pop()]
         for first, second in self.decoder:  # pyright: ignore[reportGeneralTypeIssues]
             x = torch.cat((F.interpolate(x, scale_factor=2, mode="nearest"), skips.pop()), dim=1)
-            x = limited(activate(second(activate(first(x)))))
+            x = activate(limited(second(activate(first(x)))))
             features.append(x)
         return features[::-1]
