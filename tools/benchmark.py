@@ -26,7 +26,7 @@ from rendernoise.report.benchmark import page_images
 from rendernoise.report.page import write_page
 
 COUNTS = "4,16,64,256"
-BASELINES = "noisy,oidn,oidn-prefiltered"
+METHODS = "noisy,oidn,oidn-prefiltered,base"
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 
 
@@ -77,7 +77,7 @@ def _measure(scene: Scene, out: Path, cache: Path, *, full: bool) -> None:
     online = "online" if full else "online@16"
     command = [sys.executable, "-m", "rendernoise", "bench", *scene.arguments()]
     command += ["--reference", str(scene.folder / "reference.####.exr"), "--spp", COUNTS, "--name", scene.name]
-    command += ["--methods", f"{BASELINES},{online}", "--cache", str(cache), "--out", str(out / scene.name), "--resume"]
+    command += ["--methods", f"{METHODS},{online}", "--cache", str(cache), "--out", str(out / scene.name), "--resume"]
     print(f"== {scene.name}", flush=True)
     code = subprocess.run(command, check=False).returncode
     if code > 1:
