@@ -30,7 +30,7 @@ check: setup
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-# The standing benchmark: every method on our scenes (and on those in SHARED), under 20 minutes on 2 cores; goes on where it
+# The standing benchmark: every method on our scenes (and on those in SHARED), half an hour on 2 cores; goes on where it
 # was interrupted. Writes out/bench/index.html and docs/benchmarks.md.
 bench: setup
 	$(BIN)/python tools/benchmark.py --shared $(SHARED)
