@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rendernoise.errors import ImageError
+from rendernoise.projection import Projection
 
 Plane = NDArray[np.float32]
 
 #: Channels of every plane that rendernoise understands. ``radiance`` is scene-linear HDR RGB;
 #: ``albedo`` lies in [0, 1]; ``normal`` is the world-space shading normal; ``depth`` and ``position``
 #: are in scene units (0 where the camera ray leaves the scene); ``roughness`` goes from 0 (smooth) to 1 (diffuse);
-#: ``variance`` is that of the radiance.
+#: ``variance`` is that of the radiance. ``history`` is what other frames know of the radiance, and ``reliability``
+#: on how many times the frame's own samples that rests (0: they know nothing).
 PLANE_CHANNELS: Mapping[str, int] = MappingProxyType(
     {
         "radiance": 3,
@@ -32,8 +34,13 @@ PLANE_CHANNELS: Mapping[str, int] = MappingProxyType(
         "roughness": 1,
         "motion": 2,
         "variance": 3,
+        "history": 3,
+        "reliability": 1,
     }
 )
+
+#: What other frames say of a frame: known while it is denoised, and never written beside it.
+HISTORY_PLANES = ("history", "reliability")
 
 TargetKind = Literal["noisy", "reference"]
 
@@ -48,6 +55,7 @@ class Frame:
         number: Frame number in the shot.
         seed: Seed of the random stream that made the radiance; None when unknown.
         metadata: Whatever the source said about the picture (EXR attributes, say).
+        projection: Of the camera; None when unknown, and for a camera that has none.
 
     Raises:
         ImageError: A plane has the wrong number of channels, type or size, or ``radiance`` is missing.
@@ -58,6 +66,7 @@ class Frame:
     number: int = 1
     seed: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    projection: Projection | None = None
 
     def __post_init__(self) -> None:
         if "radiance" not in self.planes:
@@ -112,6 +121,12 @@ def average(frames: list[Frame]) -> Frame:
         for name in first.planes
     }
     return replace(first, planes=planes, spp=sum(f.spp for f in frames), seed=None)
+
+
+def average_shared(frames: list[Frame]) -> Frame:
+    """:func:`average` over the planes that all frames have."""
+    shared = set(frames[0].planes).intersection(*(frame.planes for frame in frames))
+    return average([replace(f, planes={n: p for n, p in f.planes.items() if n in shared}) for f in frames])
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rendernoise.errors import ImageError
 from rendernoise.frame import PLANE_CHANNELS, Frame, Plane
 from rendernoise.io import roles as role_names
+from rendernoise.projection import Projection
 
 Window = tuple[int, int, int, int]
 
@@ -141,7 +142,8 @@ def to_frame(exr: Exr, *, roles: Mapping[str, str] | None = None, number: int = 
     metadata = {**exr.attributes, **main.attributes}
     metadata = {key: _plain(value) for key, value in metadata.items()}
     seed = _integer(metadata.get("seed"))
-    return Frame(planes, spp=max(_spp(metadata), 0), number=number, seed=seed, metadata=metadata)
+    projection = Projection.from_attributes(metadata)
+    return Frame(planes, max(_spp(metadata), 0), number, seed, metadata, projection)
 
 
 def _fit(pixels: NDArray[Any], source: Window | None, target: Window | None) -> Plane:

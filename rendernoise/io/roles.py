@@ -125,12 +125,12 @@ def resolve(channel_names: Iterable[str], overrides: Mapping[str, str] | None = 
     layers = _layers(names)
     given = {role.strip().lower(): value.strip() for role, value in (overrides or {}).items()}
     for role in given:
-        if role not in PLANE_CHANNELS:
-            raise InputError(f"{role!r} is no role", f"Roles are {', '.join(PLANE_CHANNELS)}")
+        if role not in _SPELLINGS:
+            raise InputError(f"{role!r} is no role", f"Roles are {', '.join(_SPELLINGS)}")
 
     found: dict[str, tuple[str, ...]] = {}
     parent = ""
-    for role in PLANE_CHANNELS:
+    for role in _SPELLINGS:
         if role in given:
             channels = () if given[role].lower() in _NO_LAYER else _override(role, given[role], names, layers)
         else:

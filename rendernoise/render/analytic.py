@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rendernoise.errors import InputError
 from rendernoise.frame import Frame, Plane
+from rendernoise.projection import Projection
 from rendernoise.render.camera import Camera, View, look_at
 
 Array = NDArray[np.float64]
@@ -40,6 +41,7 @@ class AnalyticRenderer:
         shape: Shape of that gamma; the variance of one sample is reference² / shape.
         probability: Share of the samples that are fireflies.
         brightness: How many times the reference a firefly is on average; ``probability`` · ``brightness`` < 1.
+        light_step: How far the light moves along -X from frame to frame, scene units.
 
     Raises:
         InputError: A value is out of range.
@@ -50,6 +52,7 @@ class AnalyticRenderer:
     shape: float = 0.5
     probability: float = 0.004
     brightness: float = 100.0
+    light_step: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.resolution) < 1:
@@ -85,7 +88,13 @@ class AnalyticRenderer:
             gain = self.brightness * rng.standard_gamma(self.shape * bright, size)
             gain += self._dim * rng.standard_gamma(self.shape * (spp - bright), size)
         planes["radiance"] = planes["radiance"] * (gain / (self.shape * spp))
-        return Frame({n: p.astype(np.float32) for n, p in planes.items()}, spp=spp, number=view.frame, seed=seed)
+        return Frame(
+            {n: p.astype(np.float32) for n, p in planes.items()},
+            spp=spp,
+            number=view.frame,
+            seed=seed,
+            projection=_projection(_camera(view), *self.resolution),
+        )
 
     def reference(self, view: View) -> Plane:
         """The true radiance ``[3, H, W]``, scene-linear, which is the mean of every render."""
@@ -108,14 +117,12 @@ class AnalyticRenderer:
         return (1 - self.probability * self.brightness) / (1 - self.probability)
 
     def _planes(self, view: View) -> dict[str, Array]:
-        angle = 0.01 * view.frame
-        eye = (5 * np.sin(angle), 2.0, 5 * np.cos(angle))
-        camera = view.camera or Camera(look_at(eye, (0.0, 0.6, 0.0)))
-        start, rays = _rays(camera, *self.resolution)
+        start, rays = _rays(_camera(view), *self.resolution)
         depth, normal, albedo = _hit(start, rays, view.frame)
         hit = depth < _FAR
         position = np.where(hit, start + rays * np.where(hit, depth, 0.0), 0.0)
-        to_light = _LIGHT[:, None, None] - position
+        at = _LIGHT - (self.light_step * view.frame, 0, 0)
+        to_light = at[:, None, None] - position
         distance = np.linalg.norm(to_light, axis=0)
         to_light /= distance
         lit = _hit(position + 1e-6 * normal, to_light, view.frame)[0] > distance
@@ -130,6 +137,21 @@ class AnalyticRenderer:
 def _check_spp(spp: int) -> None:
     if spp < 1:
         raise InputError(f"{spp} samples per pixel is no picture", "Use 1 or more")
+
+
+def _camera(view: View) -> Camera:
+    """The view's own camera, or one that drifts with the frame number."""
+    angle = 0.01 * view.frame
+    eye = (5 * np.sin(angle), 2.0, 5 * np.cos(angle))
+    return view.camera or Camera(look_at(eye, (0.0, 0.6, 0.0)))
+
+
+def _projection(camera: Camera, width: int, height: int) -> Projection:
+    slope = np.tan(np.radians(camera.fov_deg or 45.0) / 2)
+    film = np.array(
+        [[-0.5 / slope, 0.0, 0.5, 0.0], [0.0, -0.5 * width / (height * slope), 0.5, 0.0], [0.0, 0.0, 1.0, 0.0]]
+    )
+    return Projection((film @ np.linalg.inv(camera.to_world)).astype(np.float64))
 
 
 def _rays(camera: Camera, width: int, height: int) -> tuple[Array, Array]:

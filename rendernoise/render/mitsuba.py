@@ -27,6 +27,7 @@ from rendernoise.errors import InputError, RendernoiseError, SceneError
 from rendernoise.frame import Frame, Plane
 from rendernoise.render.camera import Camera, View
 from rendernoise.render.features import FEATURE_CHANNELS, feature_integrator
+from rendernoise.render.rays import projection_of
 from rendernoise.render.scene_nodes import children, fingerprint_of, keep_only, put_plain, subtree, unwrap_aov
 from rendernoise.seeds import jit_seed, scalar_seed
 
@@ -202,6 +203,7 @@ class MitsubaRenderer:
             width, height = (int(v) for v in sensor.film().crop_size())
             radiance = np.zeros((height, width, 3))
             features: Any = 0.0
+            projection = projection_of(self._mi, scene, sensor)
             for share, chunk_spp, chunk_seed in self._plan(spp, seed, width, height):
                 shot = {"sensor": sensor, "spp": chunk_spp, "seed": chunk_seed}
                 radiance += share * self._image(scene, **shot)
@@ -216,6 +218,7 @@ class MitsubaRenderer:
             number=view.frame,
             seed=seed,
             metadata={"scene": view.scene.name, "variant": self.options.variant, "mitsuba": self.version},
+            projection=projection,
         )
 
     def render_bare(self, view: View, *, spp: int, seed: int) -> None:

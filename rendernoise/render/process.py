@@ -25,6 +25,7 @@ import numpy as np
 
 from rendernoise.errors import InputError, RendererDied, RendernoiseError
 from rendernoise.frame import Frame
+from rendernoise.projection import Projection
 from rendernoise.render import renderer_class
 from rendernoise.render.camera import View
 
@@ -63,6 +64,7 @@ class _Reply:
     memory: str = ""
     planes: tuple[tuple[str, tuple[int, ...], int], ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+    projection: Projection | None = None
     render_s: float = 0.0
     notes: tuple[str, ...] = ()
     error: RendernoiseError | None = None
@@ -115,7 +117,7 @@ def _answer(renderer: Any, request: Request, slot: int, memories: dict[int, Shar
         places.append((name, plane.shape, start_byte))
         start_byte += plane.nbytes
     notes = tuple(getattr(renderer, "notes", ()))
-    return _Reply(memory.name, tuple(places), dict(frame.metadata), render_s, notes)
+    return _Reply(memory.name, tuple(places), dict(frame.metadata), frame.projection, render_s, notes)
 
 
 class RenderQueue(Protocol):
@@ -292,7 +294,7 @@ def _fetch(reply: _Reply, request: Request) -> Frame:
         planes = {name: np.ndarray(shape, np.float32, memory.buf, start).copy() for name, shape, start in reply.planes}
     finally:
         memory.close()
-    return Frame(planes, request.spp, request.view.frame, request.seed, reply.metadata)
+    return Frame(planes, request.spp, request.view.frame, request.seed, reply.metadata, reply.projection)
 
 
 def start_mitsuba(variant: str, options: dict[str, Any], tell: Any = None) -> tuple[RendererProcess, str]:

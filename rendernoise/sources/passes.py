@@ -24,6 +24,7 @@ from rendernoise.errors import OutputError, RunError
 from rendernoise.frame import Frame
 from rendernoise.io.atomic import atomic_path, make_directory
 from rendernoise.io.renders import read_making, render_path
+from rendernoise.projection import Projection
 from rendernoise.render.camera import View
 from rendernoise.render.shot import Shot
 
@@ -50,6 +51,7 @@ class PassSums:
         self.taken = 0
         self.render_s = 0.0
         self.metadata: dict[str, str] = {}
+        self.projection: Projection | None = None
         self._sums: dict[str, _Sum] = {}
 
     def add(self, half: str, frame: Frame, render_s: float = 0.0) -> None:
@@ -68,6 +70,7 @@ class PassSums:
         self.taken += 1
         self.render_s += render_s
         self.metadata = {k: v for k, v in frame.metadata.items() if isinstance(v, str)}
+        self.projection = frame.projection
 
     def frame(self, half: str, spp: int) -> Frame:
         """The mean of a half's passes, whose ``spp`` add up.
@@ -78,20 +81,23 @@ class PassSums:
         planes = {name: (total / sums.count).astype(np.float32) for name, total in sums.planes.items()}
         if sums.m2 is not None:
             planes["variance"] = (sums.m2 / ((sums.count - 1) * sums.count)).astype(np.float32)
-        return Frame(planes, spp * sums.count, self.view.frame, None, self.metadata)
+        return Frame(planes, spp * sums.count, self.view.frame, None, self.metadata, self.projection)
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
         """Everything as JSON values and arrays."""
         arrays = {f"{half}/{name}": a for half, sums in self._sums.items() for name, a in sums.planes.items()}
         arrays |= {f"{half}/+m2": sums.m2 for half, sums in self._sums.items() if sums.m2 is not None}
         counts = {half: sums.count for half, sums in self._sums.items()}
-        return {"counts": counts, "render_s": self.render_s, "metadata": self.metadata}, arrays
+        projection = self.projection.to_json() if self.projection else None
+        facts = {"render_s": self.render_s, "metadata": self.metadata, "projection": projection}
+        return {"counts": counts, **facts}, arrays
 
     def load_arrays(self, state: Mapping[str, Any], arrays: Mapping[str, NDArray[np.float64]]) -> None:
         """The inverse of ``to_arrays``."""
         self._sums = {half: _Sum(int(count)) for half, count in state["counts"].items()}
         self.taken = sum(sums.count for sums in self._sums.values())
         self.render_s, self.metadata = float(state["render_s"]), dict(state["metadata"])
+        self.projection = Projection.from_json(state["projection"]) if state.get("projection") else None
         for name, array in arrays.items():
             half, _, plane = name.partition("/")
             if plane == "+m2":

@@ -65,6 +65,55 @@ def test_a_frame_has_all_planes_and_repeats_to_the_bit(variant: str, tmp_path: P
     assert (first.number, first.spp, first.seed) == (1, 5, SEED)
 
 
+def check_projection(frame: Frame) -> None:
+    """Positions fall on their own pixels, and depth from the near plane on is their distance."""
+    found = frame.projection
+    assert found is not None
+    v, u = np.mgrid[0 : frame.height, 0 : frame.width]
+    points = frame.planes["position"].reshape(3, -1).astype(np.float64)
+    x, y, w = (found.matrix[:, :3] @ points + found.matrix[:, 3:]).reshape(3, frame.height, frame.width)
+    hit = frame.planes["depth"][0] > 0
+    # Means over a pixel: within it, but for the outlines, where they lie between two surfaces.
+    off = np.maximum(np.abs(x / w * frame.width - u - 0.5), np.abs(y / w * frame.height - v - 0.5))[hit]
+    assert np.quantile(off, 0.9) < 0.5
+    lengths = np.linalg.norm(found.ways(frame.height, frame.width), axis=0)
+    distance = frame.planes["depth"][0] / lengths + found.near
+    assert np.quantile(np.abs(distance / w - 1)[hit], 0.9) < 0.02
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("sensor", ["perspective", "thinlens"])
+def test_the_projection_is_that_of_the_camera(variant: str, sensor: str, tmp_path: Path, write_scene: Write) -> None:
+    near = '<float name="near_clip" value="0.5"/>'
+    scene = write_scene(tmp_path / "s.xml", width=40, height=24, sensor=sensor)
+    scene.write_text(scene.read_text().replace("<sampler", f"{near}<sampler"))
+    moved = Camera(look_at((1.0, 2.0, 3.5), (0.0, 0.5, 0.0)), fov_deg=60)
+    with process(variant) as renderer:
+        own = renderer.render(View(1, scene=scene), spp=16, seed=SEED)
+        other = renderer.render(View(2, moved, scene), spp=16, seed=SEED)
+    for frame in (own, other):
+        check_projection(frame)
+        assert frame.projection is not None
+        assert frame.projection.near == pytest.approx(0.5, rel=1e-3)
+    assert other.projection is not None
+    assert np.allclose(other.projection.eye, (1.0, 2.0, 3.5), atol=1e-3)
+
+
+def test_the_projection_knows_a_shifted_film(tmp_path: Path, write_scene: Write) -> None:
+    scene = write_scene(tmp_path / "s.xml", width=40, height=24)
+    shift = '<float name="principal_point_offset_x" value="0.2"/><float name="principal_point_offset_y" value="-0.1"/>'
+    scene.write_text(scene.read_text().replace("<sampler", f"{shift}<sampler"))
+    with process() as renderer:
+        check_projection(renderer.render(View(1, scene=scene), spp=16, seed=SEED))
+
+
+def test_a_parallel_camera_has_no_projection(tmp_path: Path, write_scene: Write) -> None:
+    scene = write_scene(tmp_path / "s.xml", sensor="orthographic")
+    scene.write_text(scene.read_text().replace('<float name="fov" value="45"/>', ""))
+    with process() as renderer:
+        assert renderer.render(View(1, scene=scene), spp=1, seed=SEED).projection is None
+
+
 #: What wrapping the scene's own integrator in an aov integrator gives with the seeds that the renderer uses.
 WRAPPED = """
 import sys
