@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -17,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rendernoise.errors import InputError, RendernoiseError, WeightsError
-from rendernoise.frame import Frame, FramePair, Plane
+from rendernoise.frame import HISTORY_PLANES, Frame, FramePair, Plane
 from rendernoise.io.atomic import write_bytes
 from rendernoise.model import DenoisingModel, ModelSpec
 
@@ -25,6 +23,8 @@ SCHEMA = 1
 #: Frames above this many pixels go through the network in tiles.
 WHOLE_FRAME_PX = 2048 * 2048
 TILE_PX = 1280
+#: Frames on each side that help weights which were never trained with any.
+UNTRAINED_WINDOW = 3
 #: Where the network's 2×2 blocks may lie, as (y, x) offsets in px; diagonal ones differ most.
 PLACEMENTS = ((0, 0), (1, 1), (0, 1), (1, 0))
 
@@ -120,6 +120,15 @@ class Denoiser:
                 result[..., top:y1, left:x1] = tile[..., top - y0 : y1 - y0, left - x0 : x1 - x0]
         return result
 
+    def window_of(self, wanted: int | None) -> int:
+        """Frames on each side that may help: as many as wanted, or as the weights were trained with; 0 if they cannot.
+
+        Base weights were trained on frames alone, so that the fireflies of many frames are too many for them.
+        """
+        if not set(HISTORY_PLANES) <= set(self.model.layout.names):
+            return 0
+        return int(self.provenance.get("window", UNTRAINED_WINDOW)) if wanted is None else wanted
+
     def halves(self, pair: FramePair) -> tuple[Plane, Plane]:
         """f(A) and f(B) of a pair whose partner may be an input, in other placements each: their mean gains by that."""
         assert pair.partner is not None
@@ -172,14 +181,3 @@ class Denoiser:
         if not all(bool(torch.isfinite(t).all()) for t in tensors.values()):
             raise WeightsError(f"the weights in {path} contain NaN or infinity", "Train them again")
         return cls(model, header.get("provenance"), pick_device(device))
-
-
-def merge_halves(pair: FramePair, from_a: Plane, from_b: Plane) -> tuple[Frame, Plane]:
-    """The mean of both denoised halves as a frame with averaged features, and the noisy mean of all samples."""
-    assert pair.partner is not None
-    a, b = pair.input, pair.partner
-    half = np.float32(0.5)
-    planes = {name: half * (a.planes[name] + b.planes[name]) for name in a.planes if name in b.planes}
-    noisy = planes["radiance"]
-    planes["radiance"] = half * (from_a + from_b)
-    return replace(a, planes=planes, spp=a.spp + b.spp, seed=None), noisy

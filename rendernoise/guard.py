@@ -1,17 +1,29 @@
-"""How wrong a denoised frame is, estimated from its two halves alone; no reference is needed (law 5)."""
+"""What two halves tell without a reference: where the noisy mean is the better image, and how wrong the result is.
+
+For halves A and B, their denoised versions f(A) and f(B), d the mean of the latter and n that of the former, E AB = R²
+and E f(A)·B = E f(A) · R, as f(A) does not depend on the noise of B. So products of the two halves stand for what
+involves the unknown truth R, without bias (law 5).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
-from rendernoise.frame import FramePair, Plane
+from rendernoise.color import auto_exposure
+from rendernoise.frame import Frame, FramePair, Plane
 from rendernoise.sources.batching import HOLDOUT_TILE_PX
 
 EPSILON = 0.01
 _Z95 = 1.96
+#: Windows of the guard, px on each side of a pixel, and how many standard errors its shares are lowered by. Larger
+#: windows see less of where the denoiser fails, smaller ones take noise for a failure (docs/denoiser.md).
+GUARD_RADIUS_PX = 6
+GUARD_CAUTION = 4.0
 
 
 @dataclass(frozen=True)
@@ -37,13 +49,12 @@ class ErrorEstimate:
 
 
 def estimate_error(pair: FramePair, from_a: Plane, from_b: Plane, mask: np.ndarray | None = None) -> ErrorEstimate:
-    """The relMSE of denoised halves against the unknown truth R.
+    """The relMSE of the written image (:func:`merge_halves`) against the unknown truth R.
 
-    As f(A) does not depend on the noise of B, E(f(A) − B)² = (f(A) − R)² + Var B, and E(A − B)²/2 is the mean of both
-    variances. So ½[(f(A) − B)² + (f(B) − A)²] − ½(A − B)² estimates the mean squared error of the two directions
-    without bias, which the error of their average cannot exceed (Jensen). It is divided by the denoised mean squared
-    + 0.01, which shares its noise: a filter that lets fireflies through looks better than it is (a 5×5 blur by 2 % on
-    gamma noise, by 30 % on fireflies).
+    E[(d − R)²] = E[d² − f(A)·B − f(B)·A + AB], and for the image d + w (n − d) the guard's share w adds
+    w² (n − d)² − 2 w (R − d)(n − d), of which :func:`merge_halves` knows the estimate. All is divided by d² + 0.01,
+    which shares its noise: a filter that lets fireflies through looks better than it is (a 5×5 blur by 2 % on gamma
+    noise, by 30 % on fireflies).
 
     Args:
         pair: Both halves, whole; B must not have been a target of the weights on the pixels that count.
@@ -55,10 +66,9 @@ def estimate_error(pair: FramePair, from_a: Plane, from_b: Plane, mask: np.ndarr
         The estimate, with an interval from the spread over 16 px tiles; it may be slightly negative. NaN
         where fewer than two tiles count.
     """
-    error, noisy_error, counted = _per_pixel(pair, from_a, from_b)
-    if mask is not None:
-        counted &= mask
-    return _estimate(tile_means(error, counted), tile_means(noisy_error, counted))
+    judged = _Judgement.of(pair, from_a, from_b)
+    counted = judged.counted if mask is None else judged.counted & mask
+    return _estimate(tile_means(judged.error, counted), tile_means(judged.noisy_error, counted))
 
 
 @dataclass(frozen=True)
@@ -72,11 +82,11 @@ class TileErrors:
 
 def tile_errors(pair: FramePair, from_a: Plane, from_b: Plane, held_out: np.ndarray) -> TileErrors:
     """What :func:`estimate_error` averages, split by the pixels ``[H, W]`` that were held out of training."""
-    error, noisy_error, counted = _per_pixel(pair, from_a, from_b)
+    judged = _Judgement.of(pair, from_a, from_b)
     return TileErrors(
-        tile_means(error, counted & ~held_out),
-        tile_means(error, counted & held_out),
-        tile_means(noisy_error, counted),
+        tile_means(judged.error, judged.counted & ~held_out),
+        tile_means(judged.error, judged.counted & held_out),
+        tile_means(judged.noisy_error, judged.counted),
     )
 
 
@@ -124,36 +134,114 @@ def error_map(pair: FramePair, from_a: Plane, from_b: Plane, radius_px: int = 16
     Negative estimates become 0 and the others are scaled so that the frame's mean stays what it was; where that mean
     is itself negative they stay as they are, since too much is a better guess than none.
     """
-    error, _, counted = _per_pixel(pair, from_a, from_b)
-    total = _window_sums(np.where(counted, error, 0.0), radius_px)
-    count = _window_sums(counted.astype(np.float64), radius_px)
+    judged = _Judgement.of(pair, from_a, from_b)
+    total = _window_sums(np.where(judged.counted, judged.error, 0.0), radius_px)
+    count = _window_sums(judged.counted.astype(np.float64), radius_px)
     smooth = total / np.maximum(count, 1)
     positive = np.maximum(smooth, 0)
     scale = smooth.mean() / positive.mean() if smooth.mean() > 0 else 1.0
     return (scale * positive).astype(np.float32)[None]
 
 
-def _per_pixel(pair: FramePair, from_a: Plane, from_b: Plane) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of every pixel: the error of the denoised, that of the noisy mean, and whether both halves are finite."""
+def merge_halves(pair: FramePair, from_a: Plane, from_b: Plane) -> tuple[Frame, Plane]:
+    """The image of a frame, with averaged features, and the noisy mean of all samples.
+
+    The image is d + w (n − d). The share w of the noisy mean minimises the squared error over a window, relative to
+    d² + 0.01: w = Σ (R − d)(n − d) / Σ (n − d)², less four standard errors, and 0 at least (the positive part of
+    James and Stein 1961). The numerator is estimated as in :func:`estimate_error`:
+    (R − d)(n − d) = AB − ½ (f(A)·B + f(B)·A) − d·n + d². So the image comes to the truth as samples grow, also where
+    the denoiser does not.
+
+    Args:
+        pair: Both halves, whole.
+        from_a: f(A), ``[3, H, W]``.
+        from_b: f(B).
+    """
     assert pair.partner is not None
-    a, b = pair.input.radiance.astype(np.float64), pair.partner.radiance.astype(np.float64)
-    counted = np.logical_and(np.isfinite(a).all(0), np.isfinite(b).all(0))
-    a, b = np.where(counted, a, 0.0), np.where(counted, b, 0.0)
-    scale = np.square(0.5 * (from_a + from_b)) + EPSILON
-    difference = np.square(a - b)
-    error = 0.5 * (np.square(from_a - b) + np.square(from_b - a)) - 0.5 * difference
-    return (error / scale).mean(0), (difference / (4 * scale)).mean(0), counted
+    a, b = pair.input, pair.partner
+    half = np.float32(0.5)
+    planes = {name: half * (a.planes[name] + b.planes[name]) for name in a.planes if name in b.planes}
+    noisy = planes["radiance"]
+    planes["radiance"] = _Judgement.of(pair, from_a, from_b).image
+    return replace(a, planes=planes, spp=a.spp + b.spp, seed=None), noisy
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    """What the halves say of every pixel.
+
+    Args:
+        image: What is written, ``[3, H, W]``, float32.
+        share: How much of it is the noisy mean, ``[H, W]``.
+        error: The estimated squared relative error of the image.
+        noisy_error: That of the noisy mean.
+        counted: Whether both halves are finite.
+    """
+
+    image: Plane
+    share: np.ndarray
+    error: np.ndarray
+    noisy_error: np.ndarray
+    counted: np.ndarray
+
+    @classmethod
+    def of(cls, pair: FramePair, from_a: Plane, from_b: Plane) -> _Judgement:
+        assert pair.partner is not None
+        # In float64: the square of a firefly may exceed float32.
+        a, b = pair.input.radiance.astype(np.float64), pair.partner.radiance.astype(np.float64)
+        counted = np.logical_and(np.isfinite(a).all(0), np.isfinite(b).all(0))
+        a, b = np.where(counted, a, 0.0), np.where(counted, b, 0.0)
+        denoised = 0.5 * (from_a.astype(np.float64) + from_b)
+        step = np.where(counted, 0.5 * (a + b) - denoised, 0.0)
+        crossed = a * b - 0.5 * (from_a * b + from_b * a)
+        # (R − d)(n − d) and (n − d)²
+        gain, size = crossed - denoised * step, np.square(step)
+        # In one exposure for all scenes, as the loss is: the image of a brighter scene is the brighter image.
+        exposed = counted / (np.square(denoised * auto_exposure(0.5 * (from_a + from_b))) + EPSILON)
+        share = _cautious_share((exposed * gain).mean(0), (exposed * size).mean(0))
+        # Filters with negative lobes leave negative pixels in the noisy mean.
+        image = np.maximum(denoised + share * step, 0).astype(np.float32)
+        # (d − R)² = d² − 2 d·R + R², and what the guard's step changes.
+        error = np.square(denoised) + a * b - (from_a * b + from_b * a)
+        error += np.square(share) * size - 2 * share * gain
+        scale = counted / (np.square(denoised) + EPSILON)
+        return cls(image, share, (scale * error).mean(0), (scale * np.square(a - b)).mean(0) / 4, counted)
+
+
+def _cautious_share(gain: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Σ gain / Σ size over windows, less some standard errors, within 0 to 1, ``[H, W]``.
+
+    Pixels learn from those of the other colour of a chessboard: a firefly must not speak for itself, and the error
+    that is estimated from a pixel stays unbiased.
+    """
+    colour = np.indices(gain.shape).sum(0) % 2 == 0
+    of_one, of_other = (_share(gain * mask, size * mask) for mask in (colour, ~colour))
+    return np.where(colour, of_other, of_one)
+
+
+def _share(gain: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """What :func:`_cautious_share` says, for all pixels from all pixels."""
+
+    def sums(values: np.ndarray) -> np.ndarray:
+        return _window_sums(values, GUARD_RADIUS_PX)
+
+    total = np.maximum(sums(size), np.finfo(np.float64).tiny)
+    share = sums(gain) / total
+    residual = sums(np.square(gain)) - 2 * share * sums(gain * size) + np.square(share) * sums(np.square(size))
+    share -= GUARD_CAUTION * np.sqrt(np.maximum(residual, 0)) / total
+    # Averaged once more: where noise is let through, it must not have an outline.
+    return sums(np.clip(np.nan_to_num(share), 0, 1)) / sums(np.ones_like(share))
 
 
 def _window_sums(values: np.ndarray, radius: int) -> np.ndarray:
-    """Sums over windows of 2·radius + 1 px, cut off at the border, by summed areas (Crow 1984)."""
-    height, width = values.shape
-    table = np.zeros((height + 1, width + 1))
-    table[1:, 1:] = values.cumsum(0).cumsum(1)
-    top, bottom = np.clip(np.arange(height) - radius, 0, height), np.clip(np.arange(height) + radius + 1, 0, height)
-    left, right = np.clip(np.arange(width) - radius, 0, width), np.clip(np.arange(width) + radius + 1, 0, width)
-    rows = table[bottom] - table[top]
-    return rows[:, right] - rows[:, left]
+    """Sums over windows of 2·radius + 1 px, cut off at the border.
+
+    Summed areas would be fewer additions, but differences of sums in which a firefly drowns all else.
+    """
+    image = torch.from_numpy(np.ascontiguousarray(values, np.float64))[None, None]
+    side = 2 * radius + 1
+    image = F.avg_pool2d(image, (side, 1), 1, (radius, 0), divisor_override=1)
+    return F.avg_pool2d(image, (1, side), 1, (0, radius), divisor_override=1)[0, 0].numpy()
 
 
 def tile_means(values: np.ndarray, counted: np.ndarray) -> np.ndarray:

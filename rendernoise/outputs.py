@@ -7,9 +7,8 @@ from pathlib import Path
 
 from rendernoise._version import __version__
 from rendernoise.color import display
-from rendernoise.denoiser import merge_halves
 from rendernoise.frame import FramePair, Plane
-from rendernoise.guard import error_map
+from rendernoise.guard import error_map, merge_halves
 from rendernoise.io.exr import write_layers
 from rendernoise.io.image import write_png
 from rendernoise.io.renders import write_half
@@ -57,6 +56,8 @@ class ShotFiles:
         attributes = {"rendernoise.version": __version__, "spp": frame.spp, "seed": self.seed}
         if fingerprint:
             attributes["rendernoise.weights"] = fingerprint
+        if frame.projection:
+            attributes |= frame.projection.to_attribute()
         write_layers(path, layers, {**attributes, "frame": pair.number})
         write_png(frame_path(self.out / "preview", self.name, pair.number, "png"), display(frame.radiance))
         return path

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import rendernoise
-from rendernoise.denoiser import Denoiser, merge_halves
+from rendernoise.denoiser import Denoiser
 from rendernoise.errors import InputError
 from rendernoise.frame import Frame, FramePair
+from rendernoise.guard import merge_halves
 from rendernoise.job import starting_weights
 from rendernoise.networks import DEFAULT_NETWORK, NETWORKS
 from rendernoise.render.analytic import AnalyticRenderer

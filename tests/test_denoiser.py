@@ -11,7 +11,7 @@ import torch
 
 from rendernoise import denoiser as module
 from rendernoise.config import MAX_SPINS
-from rendernoise.denoiser import PLACEMENTS, TILE_PX, Denoiser, merge_halves, pick_device
+from rendernoise.denoiser import PLACEMENTS, TILE_PX, Denoiser, pick_device
 from rendernoise.errors import ImageError, InputError
 from rendernoise.frame import Frame, FramePair
 from rendernoise.model import DenoisingModel, ModelSpec
@@ -114,17 +114,6 @@ def test_missing_planes_are_named() -> None:
 def test_the_same_frame_gives_the_same_bits(random_pair: Callable[..., FramePair]) -> None:
     frame = random_pair().input
     assert np.array_equal(denoiser().radiance(frame), denoiser().radiance(frame))
-
-
-def test_halves_are_merged_evenly(random_pair: Callable[..., FramePair]) -> None:
-    pair = random_pair(4, 4)
-    assert pair.partner is not None
-    a, b = np.full((3, 4, 4), 1, np.float32), np.full((3, 4, 4), 2, np.float32)
-    merged, noisy = merge_halves(pair, a, b)
-    assert (merged.radiance == 1.5).all()
-    assert np.allclose(noisy, (pair.input.radiance + pair.target) / 2)
-    assert np.allclose(merged.planes["albedo"], pair.input.planes["albedo"])
-    assert merged.spp == pair.input.spp + pair.partner.spp
 
 
 # -- cycle spinning ---------------------------------------------------------------------------------------------------

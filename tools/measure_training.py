@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from measure_common import mean_scores, scores, table
 
-from rendernoise.denoiser import Denoiser, merge_halves
+from rendernoise.denoiser import Denoiser
 from rendernoise.frame import Frame, FramePair, average
+from rendernoise.guard import merge_halves
 from rendernoise.io.exr import read_frame
 from rendernoise.job import starting_weights
 from rendernoise.losses import get_loss

@@ -15,7 +15,7 @@ from rendernoise import guard, online
 from rendernoise.config import OnlineConfig
 from rendernoise.denoiser import Denoiser
 from rendernoise.frame import Frame, FramePair, Plane, average
-from rendernoise.guard import EPSILON, estimate_error
+from rendernoise.guard import EPSILON, estimate_error, merge_halves
 from rendernoise.model import DenoisingModel
 from rendernoise.render.analytic import AnalyticRenderer
 from rendernoise.render.camera import View
@@ -120,7 +120,8 @@ def estimates_and_truths(denoise: Denoise, noise: str, runs: int) -> tuple[NDArr
         from_a, from_b = denoise(pair)
         estimate = estimate_error(pair, from_a, from_b)
         scale = np.square(0.5 * (from_a + from_b)) + EPSILON
-        truth = float((0.5 * (np.square(from_a - reference) + np.square(from_b - reference)) / scale).mean())
+        written = merge_halves(pair, from_a, from_b)[0].radiance
+        truth = float((np.square(written - reference) / scale).mean())
         estimates.append(estimate.relmse)
         truths.append(truth)
         inside.append(estimate.low <= truth <= estimate.high)
