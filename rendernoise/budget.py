@@ -25,6 +25,7 @@ class StepBudget:
         least: Steps at least (``--min-steps``); None for the recipe's.
         open_end: Whether the clock ends the run (``--time``): there are then as many steps as pixels bear.
         visits: How often a pixel may be a target.
+        usual: Steps at least where nobody says otherwise, if pixels bear them.
     """
 
     recipe: Recipe
@@ -33,6 +34,7 @@ class StepBudget:
     least: int | None
     open_end: bool
     visits: int
+    usual: int = MIN_STEPS
     #: Steps of the whole run that pixels bear without being learned by heart; 0 before the first pair.
     bearable: int = 0
     #: Where training ends once it overfits; 0 before.
@@ -55,7 +57,7 @@ class StepBudget:
             return total
         if self.least is not None:
             return max(total, self.least)
-        return max(total, self.bearable if self.open_end else min(MIN_STEPS, self.bearable))
+        return max(total, self.bearable if self.open_end else min(self.usual, self.bearable))
 
     @property
     def wants_symmetries(self) -> bool:

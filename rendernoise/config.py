@@ -25,6 +25,8 @@ MAX_SPP = 1 << 20
 MAX_SIDE_PX = 1 << 15
 #: As many as ``denoiser.PLACEMENTS``, which would cost the import of torch.
 MAX_SPINS = 4
+#: Frames on each side that ``--window`` may ask for.
+MAX_WINDOW = 64
 
 Positional = tyro.conf.Positional
 
@@ -134,8 +136,8 @@ class OnlineConfig(Rendering):
     steps: int | None = None
     """Training steps for each pair; by default as many as fill the renderer's nominal time."""
     min_steps: int | None = None
-    """Training goes on after the last render until this many steps are done (recipe ours); by default 1100, or
-    as many as the pixels bear without being learned by heart."""
+    """Training goes on after the last render until this many steps are done (recipe ours); by default 600 where
+    neighbouring frames help base weights, else 1100, or as many as the pixels bear without being learned by heart."""
     network: str | None = None
     """Network: kernel_pyramid (the default), fast, shuffled_unet, unet_log, or the paper's unet."""
     weights: str | None = None
@@ -146,6 +148,8 @@ class OnlineConfig(Rendering):
     """Denoise every frame once more with the last weights."""
     spins: int | None = None
     """Placements of the network's blocks that the final pass averages, 1 to 4; by default 4 (--recipe paper: 1)."""
+    window: int = 8
+    """Frames on each side of a frame whose samples help to denoise it; 0 for none."""
     save_halves: bool = False
     """Keep both noisy halves of every frame as EXR."""
 
@@ -162,6 +166,7 @@ class OnlineConfig(Rendering):
             check_between("min-steps", self.min_steps, 0, 1 << 24)
         if self.spins is not None:
             check_between("spins", self.spins, 1, MAX_SPINS)
+        check_between("window", self.window, 0, MAX_WINDOW)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,12 +213,15 @@ class TrainConfig(Common):
     """Network: kernel_pyramid (the default), fast, shuffled_unet, unet_log, or the paper's unet."""
     weights: str = "none"
     """Weights to start from: none, base or a file."""
+    window: int = 8
+    """Frames on each side of a frame whose samples help it, where headers tell the cameras; 0 for none."""
     device: Device = "auto"
     """Where to train."""
 
     def __post_init__(self) -> None:
         """Check the values; raises ``InputError``."""
         super().__post_init__()
+        check_between("window", self.window, 0, MAX_WINDOW)
         check_between("steps", self.steps, 1, 1 << 24)
         if bool(self.pairs) == bool(self.a or self.b) or bool(self.a) != bool(self.b):
             raise InputError("the pairs are unclear", "Give either folders of pairs, or both --a and --b patterns")
@@ -235,6 +243,9 @@ class DenoiseConfig(Common):
     """Placements of the network's blocks to average, 1 to 4: better images in so many times the seconds."""
     half: str | None = None
     """Pattern of the other half of each input frame; both are denoised and averaged."""
+    window: int | None = None
+    """Frames of a sequence on each side of a frame that help to denoise it, where headers tell the cameras; by default
+    as many as the weights were trained with, 3 for base weights; 0 for none."""
     role: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Where planes are found when names do not tell, such as albedo=MyAlb (may be repeated)."""
     list_roles: bool = False
@@ -252,6 +263,8 @@ class DenoiseConfig(Common):
         if not self.inputs:
             raise InputError("no input was given", "Name EXR files, a folder or a pattern such as shot.####.exr")
         check_between("spins", self.spins, 1, MAX_SPINS)
+        if self.window is not None:
+            check_between("window", self.window, 0, MAX_WINDOW)
         parse_roles(self.role)
 
     @property

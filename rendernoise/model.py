@@ -60,13 +60,17 @@ class ModelSpec:
         return asdict(self)
 
 
-# How each plane is brought to the range that networks like; radiance goes through exposure and transfer instead.
+#: Planes of radiance, which go through exposure and transfer.
+_RADIANCES = ("radiance", "history")
+# How each plane is brought to the range that networks like.
 _COMPRESS = {
     "radiance": lambda x: x,
     "albedo": lambda x: x.clamp(0, 1),
     "normal": lambda x: x.clamp(-1, 1),
     "roughness": lambda x: x.clamp(0, 1),
     "depth": lambda x: x.clamp_min(0).log1p(),
+    "history": lambda x: x,
+    "reliability": lambda x: x.clamp_min(0).log1p(),
 }
 
 
@@ -118,12 +122,14 @@ class DenoisingModel(nn.Module):
             plane = planes[:, channels]
             # A renderer's NaN must not spread over the receptive field. A lost sample adds no radiance; a lost feature
             # is one that the frame does not have.
-            if name == "radiance":
+            if name in _RADIANCES:
                 kept = torch.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0)
                 # Again, for what only the exposure makes infinite: that is the largest float, and no lost sample.
                 inputs[:, channels] = transfer(torch.nan_to_num(kept * exposure))
             else:
-                inputs[:, channels] = torch.where(plane.isfinite(), _COMPRESS[name](plane), self.network.absent)
+                # A history that is not there rests on no samples.
+                absent = 0.0 if name == "reliability" else self.network.absent
+                inputs[:, channels] = torch.where(plane.isfinite(), _COMPRESS[name](plane), absent)
         return inputs
 
     def forward(self, planes: Tensor, exposure: Tensor) -> Tensor:

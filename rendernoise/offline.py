@@ -23,6 +23,7 @@ from rendernoise.run import RunDirectory
 from rendernoise.sources.batching import CropBatcher, CropPlan, held_out
 from rendernoise.sources.exr_pairs import SECOND_INPUT, ExrPairs, same_picture
 from rendernoise.sources.store import PairStore
+from rendernoise.sources.temporal import ShotHistory
 from rendernoise.trainer import Trainer, TrainerOptions
 
 #: Frames on whose held-out tiles the error is measured; more would cost time and hardly narrow the interval.
@@ -105,6 +106,9 @@ class _Job(TrainingJob):
         plan = CropPlan(both_ways=config.target == "noisy")
         batcher = CropBatcher(self.store, model, plan, config.seed)
         batcher.all_frames = True
+        # References are no halves, and a frame's second input would be its own neighbour.
+        known = config.window and config.target == "noisy" and len(source) > 1
+        self.knows_time = bool(known) and "history" in model.spec.planes
         super().__init__(run, Trainer(model, loss, TrainerOptions(), device), batcher, emit)
 
     def run(self) -> dict[str, Any]:
@@ -131,7 +135,7 @@ class _Job(TrainingJob):
 
     def _read_pairs(self) -> None:
         """Copy the pairs into the store, from where crops are read without decoding whole files."""
-        source, store, total = self.source, self.store, len(self.source)
+        config, source, store, total = self.config, self.source, self.store, len(self.source)
         stored = 0
         while stored < total and store.holds(stored):
             stored += 1
@@ -140,6 +144,7 @@ class _Job(TrainingJob):
             store.put(index, pair, files=source.paths(index), same=same_picture(pair))
             self.emit({"event": "read", "pair": index + 1, "pairs": total, "wall_s": self.elapsed()})
         same = []
+        files = source.files
         for index in range(total):
             facts = store.show(index)
             if facts["files"] != source.paths(index):
@@ -148,6 +153,8 @@ class _Job(TrainingJob):
                     "Put them back, or start again with --overwrite",
                 )
             same += [facts["files"][0]] * facts["same"]
+        if self.knows_time:
+            ShotHistory(store, config.window, lambda number: files[number - 1].name).complete()
         if same and self.config.target == "noisy":
             text = f"both halves are the same picture in {len(same)} pair(s), such as {same[0]}: same seed?"
             self.emit({"event": "note", "text": text})
@@ -176,6 +183,7 @@ class _Job(TrainingJob):
             "steps": self.trainer.step_count,
             "loss": self.trainer.loss.name,
             "started_from": self.config.weights,
+            "window": self.config.window if self.knows_time else 0,
         }
 
     def _summary(self, denoiser: Denoiser, measured: ErrorEstimate) -> dict[str, Any]:

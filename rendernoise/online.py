@@ -27,13 +27,22 @@ from rendernoise.losses import get_loss
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.outputs import ShotFiles
 from rendernoise.overfitting import LOOK_EVERY_STEPS, OverfitWatch
-from rendernoise.recipes import MAX_VISITS, MAX_VISITS_FROM_BASE, RECIPES, Recipe, share_cores
+from rendernoise.recipes import (
+    MAX_VISITS,
+    MAX_VISITS_FROM_BASE,
+    MIN_STEPS,
+    MIN_STEPS_WITH_NEIGHBOURS,
+    RECIPES,
+    Recipe,
+    share_cores,
+)
 from rendernoise.render.process import RendererProcess, start_mitsuba
 from rendernoise.render.shot import Shot, find_shot
 from rendernoise.run import RunDirectory
 from rendernoise.sources.batching import CropBatcher, held_out
 from rendernoise.sources.live import LivePairs
 from rendernoise.sources.store import PairStore
+from rendernoise.sources.temporal import ShotHistory
 from rendernoise.trainer import Trainer
 
 
@@ -98,6 +107,8 @@ class _Job(TrainingJob):
         torch.manual_seed(config.seed)
         model = base.model if base else DenoisingModel(spec)
         self.store = PairStore(run.work / "pairs")
+        knows_time = config.window and len(shot.views) > 1 and "history" in spec.planes
+        self.history = ShotHistory(self.store, config.window) if knows_time else None
         self.pairs = LivePairs(
             start_renderer or self._start_mitsuba,
             shot.views,
@@ -106,6 +117,7 @@ class _Job(TrainingJob):
             run_seed=config.seed,
             store=self.store,
             tell=lambda line: self.log({"event": "note", "text": line}),
+            shown=self.history.shown if self.history else lambda indices: None,
         )
         self.steps_left = 0
         self.budget = StepBudget(
@@ -115,6 +127,7 @@ class _Job(TrainingJob):
             config.min_steps,
             bool(config.time),
             MAX_VISITS_FROM_BASE if base else MAX_VISITS,
+            MIN_STEPS_WITH_NEIGHBOURS if base and self.history else MIN_STEPS,
         )
         self.watch = OverfitWatch()
         self.files = ShotFiles(config.out, shot.name, config.seed)
@@ -221,6 +234,8 @@ class _Job(TrainingJob):
 
     def _finish_training(self) -> None:
         """Train on all frames alike until the steps, or the seconds, are spent."""
+        if self.history:
+            self.history.complete()
         if not self.recipe.finish or not self.store.frames:
             return
         self.batcher.all_frames = True
@@ -353,6 +368,7 @@ class _Job(TrainingJob):
             "steps": self.trainer.step_count,
             "loss": self.trainer.loss.name,
             "started_from": self.started_from,
+            "window": self.config.window if self.history else 0,
         }
 
     def _summary(self) -> dict[str, Any]:

@@ -19,6 +19,9 @@ CORE_SAMPLES_PER_S = 400_000
 CORE_STEP_S = 0.085
 CUDA_SPEEDUP = 8
 MIN_STEPS = 1100
+#: The same from base weights where neighbouring frames help: less noise is left to learn from, and what more steps
+#: learn of it by heart weighs more (docs/denoiser.md).
+MIN_STEPS_WITH_NEIGHBOURS = 600
 #: How often a pixel may be a target before its noise is learned by heart. Measured on a still of 192² px at 8 + 8 spp:
 #: relMSE 0.016 after 110 visits, 0.011 after 220, and 0.013 and rising after 440 (docs/denoiser.md).
 MAX_VISITS = 240

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rendernoise._version import __version__
-from rendernoise.denoiser import Denoiser, merge_halves
+from rendernoise.denoiser import Denoiser
 from rendernoise.errors import ImageError, InputError, RendernoiseError
 from rendernoise.frame import Frame, FramePair, Plane
-from rendernoise.guard import ErrorEstimate, estimate_error
+from rendernoise.guard import ErrorEstimate, estimate_error, merge_halves
+from rendernoise.history import NEEDS
 from rendernoise.io.atomic import make_directory
-from rendernoise.io.exr import Exr, count_bad, read, replace_radiance, to_frame, write
+from rendernoise.io.exr import Exr, count_bad, read, read_frame, replace_radiance, to_frame, write
 from rendernoise.io.exr_look import look, radiance_window, roles_of, size_text
 from rendernoise.io.sequence import find, format_frames, frame_path
+from rendernoise.neighbours import Neighbours
 from rendernoise.sources.exr_pairs import match, same_picture
 
 Emit = Callable[[dict[str, Any]], None]
@@ -26,12 +28,13 @@ Emit = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class FrameFiles:
-    """One frame's number, input, output, and the other half where there is one."""
+    """One frame's number, input, output, the other half where there is one, and the name of its sequence if any."""
 
     number: int
     path: Path
     out: Path
     half: Path | None = None
+    sequence: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,13 @@ def plan_frames(
     if half is not None:
         halves = [files for _, files in match(sequences, find([half], extension="exr"), ("INPUT", "--half"))]
     planned = [
-        FrameFiles(n, path, frame_path(out, s.name, n, "exr") if s.numbered else out / path.name, others.get(n))
+        FrameFiles(
+            n,
+            path,
+            frame_path(out, s.name, n, "exr") if s.numbered else out / path.name,
+            others.get(n),
+            s.name if s.numbered else "",
+        )
         for s, others in zip(sequences, halves, strict=True)
         for n, path in s.files
     ]
@@ -77,6 +86,17 @@ def plan_frames(
             raise InputError(f"{taken[target]} and {files.path} would both become {files.out}", "Run once for each")
         taken[target] = files.path
     return planned
+
+
+def known_frames(planned: list[FrameFiles], inputs: Iterable[str | Path], half: str | None) -> list[FrameFiles]:
+    """All frames of the sequences, those that were not asked for too: a farm's task denoises one, but may see others.
+
+    The planned ones alone where the others lack a half.
+    """
+    try:
+        return plan_frames(inputs, planned[0].out.parent, half=half)
+    except InputError:
+        return planned
 
 
 def first_roles(
@@ -111,6 +131,8 @@ def denoise_sequence(
     skip_existing: bool = False,
     overwrite: bool = False,
     keep_noisy: bool = False,
+    window: int | None = 0,
+    known: list[FrameFiles] | None = None,
     emit: Emit = lambda event: None,
 ) -> Outcome:
     """Denoise frames one by one; a frame that fails does not stop the others.
@@ -124,6 +146,9 @@ def denoise_sequence(
         skip_existing: Leave frames whose output exists.
         overwrite: Replace outputs that exist.
         keep_noisy: Add the noisy radiance of the input as ``noisy.R/G/B``.
+        window: Frames of a sequence on each side of a frame that help to denoise it, where headers tell the cameras;
+            None for as many as the weights were trained with.
+        known: From :func:`known_frames`, the frames that may help; None for the planned ones.
         emit: Called with roles, notes, written and failed frames.
 
     Raises:
@@ -140,8 +165,8 @@ def denoise_sequence(
     skipped = existing if skip_existing else []
     if skipped:
         emit({"event": "note", "text": f"{len(skipped)} frame(s) exist already and are left"})
-    known = {f.out for f in skipped}
-    left = [f for f in planned if f.out not in known]
+    there = {f.out for f in skipped}
+    left = [f for f in planned if f.out not in there]
     if not left:
         return Outcome((), tuple(f.out for f in skipped), ())
     path, found = first_roles(left, denoiser.model.needs, roles)
@@ -149,13 +174,14 @@ def denoise_sequence(
     for folder in dict.fromkeys(f.out.parent for f in left):
         make_directory(folder)
     attributes = {"rendernoise.version": __version__, "rendernoise.weights": denoiser.fingerprint()}
+    around = _around(known or planned, denoiser.window_of(window), roles)
     written: list[Path] = []
     failed: list[tuple[FrameFiles, str]] = []
     for done, files in enumerate(left, 1):
         start = time.monotonic()
         facts = {"frame": files.number, "path": str(files.out), "done": done, "of": len(left)}
         try:
-            exr, radiance, estimate = _denoise(denoiser, files, roles, emit)
+            exr, radiance, estimate = _denoise(denoiser, files, roles, around.get(files.sequence), emit)
         except (ImageError, InputError) as error:
             failed.append((files, _with_path(error, files.path)))
             emit({"event": "failed", **facts, "text": failed[-1][1]})
@@ -177,11 +203,31 @@ def failure_text(outcome: Outcome) -> str:
     return f"{len(outcome.failed)} of {total} frames failed: {numbers}. The others are written"
 
 
+def _around(known: list[FrameFiles], window: int, roles: Mapping[str, str] | None) -> dict[str, Neighbours[Path]]:
+    """Of each sequence with more than one frame, what its frames know of each other."""
+    halves = {files.path: files.half for files in known}
+
+    def read_renders(path: Path) -> list[Frame]:
+        return [read_frame(each, roles=roles) for each in (path, halves[path]) if each is not None]
+
+    sequences: dict[str, list[Path]] = {}
+    for files in known:
+        sequences.setdefault(files.sequence, []).append(files.path)
+    shots = {name: found for name, found in sequences.items() if name and window and len(found) > 1}
+    return {name: Neighbours(found, window, read_renders) for name, found in shots.items()}
+
+
 def _denoise(
-    denoiser: Denoiser, files: FrameFiles, roles: Mapping[str, str] | None, emit: Emit
+    denoiser: Denoiser,
+    files: FrameFiles,
+    roles: Mapping[str, str] | None,
+    around: Neighbours[Path] | None,
+    emit: Emit,
 ) -> tuple[Exr, Plane, ErrorEstimate | None]:
     exr, a = _read(denoiser, files.path, files.number, roles, emit)
     if files.half is None:
+        if around:
+            (a,) = around.inform(files.path, [a])
         return exr, _finite(denoiser.radiance(a), files.path), None
     other, b = _read(denoiser, files.half, files.number, roles, emit)
     windows = [radiance_window(e, roles_of(e, p, roles)) for e, p in ((exr, files.path), (other, files.half))]
@@ -190,6 +236,8 @@ def _denoise(
             f"{files.half} is {size_text(windows[1])}, but {files.path} is {size_text(windows[0])}",
             "Render both halves at one size",
         )
+    if around:
+        a, b = around.inform(files.path, [a, b])
     pair = FramePair.of_halves(a, b)
     if same_picture(pair):
         text = f"{files.half} is the same picture as {files.path}: without independent noise there is no estimate"
@@ -207,13 +255,13 @@ def _read(
     exr = read(path)
     found = roles_of(exr, path, roles)
     _check_planes(found, denoiser.model.needs, path)
-    names = [name for name in denoiser.model.layout.names if name in found]
+    names = [name for name in (*denoiser.model.layout.names, *NEEDS) if name in found]
     frame = to_frame(exr, roles=roles, number=number)
     bad = {kind: count for kind, count in count_bad(frame).items() if count}
     if bad:
         counts = ", ".join(f"{count} {_BAD[kind]}" for kind, count in bad.items())
         emit({"event": "note", "frame": number, "text": f"warning: {path} has {counts} pixel(s), read as 0"})
-    return exr, Frame({n: frame.planes[n] for n in names}, frame.spp, number, frame.seed)
+    return exr, replace(frame, planes={n: frame.planes[n] for n in names}, metadata={})
 
 
 _BAD = {"nan": "NaN", "inf": "infinite", "negative": "negative"}

@@ -27,7 +27,7 @@ from rendernoise.networks.kernel_pyramid import (
 )
 
 KINDS = (KernelPyramid, FastKernelPyramid)
-CHANNELS = 10
+CHANNELS, FEATURES = 14, 7
 #: The additive part at the start, expm1(softplus(-5)), where its features are 0.
 ADDITION = math.expm1(math.log1p(math.exp(-5.0)))
 #: A logit that leaves no weight to the others, and a map that counts for nothing after softplus or exp.
@@ -49,14 +49,14 @@ def divisor(albedo: Tensor) -> Tensor:
 def planes(radiance: Tensor, albedo: float = 0.5) -> Tensor:
     """Compressed planes of linear radiance ``[N, 3, H, W]`` with even features."""
     count, _, height, width = radiance.shape
-    features = torch.full((count, CHANNELS - 3, height, width), 0.5)
+    features = torch.full((count, FEATURES, height, width), 0.5)
     features[:, :3] = albedo
-    return torch.cat((radiance.log1p(), features), 1)
+    return torch.cat((radiance.log1p(), features, torch.zeros(count, 4, height, width)), 1)
 
 
 def level_of(radiance: Tensor) -> Level:
     """With even features."""
-    return Level(radiance, torch.full_like(radiance[:, :1], 0.5).expand(-1, CHANNELS - 3, -1, -1))
+    return Level(radiance, torch.full_like(radiance[:, :1], 0.5).expand(-1, FEATURES, -1, -1))
 
 
 def noise(height: int, width: int, seed: int = 1) -> Level:
@@ -275,7 +275,7 @@ def test_pooling_lets_fireflies_go() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("channels", [3, 6, 9, 13])
 def test_it_insists_on_its_planes(kind: type[KernelPyramid], channels: int) -> None:
-    with pytest.raises(InputError, match="takes radiance, albedo, normal, roughness"):
+    with pytest.raises(InputError, match="takes radiance, albedo, normal, roughness, history, reliability"):
         kind(channels)
 
 
@@ -369,7 +369,8 @@ def test_the_exposure_is_no_matter(scale: float) -> None:
     model = DenoisingModel(ModelSpec.default("kernel_pyramid"))
     raw = torch.rand(1, CHANNELS, 40, 40)
     scaled = raw.clone()
-    scaled[:, :3] *= scale
+    for channels in (slice(0, 3), slice(10, 13)):  # radiance and history
+        scaled[:, channels] *= scale
     exposure = torch.full((1, 1, 1, 1), 1.7)
     with torch.no_grad():
         one, other = model(raw, exposure), model(scaled, exposure / scale)

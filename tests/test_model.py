@@ -35,7 +35,9 @@ def whole_frame(pair: FramePair) -> Frame:
     """The input with every plane that networks take."""
     frame = pair.input
     roughness = frame.planes["albedo"][:1] * np.float32(0.9)
-    return frame.with_planes(roughness=roughness)
+    return frame.with_planes(
+        roughness=roughness, history=frame.radiance[:, ::-1].copy(), reliability=frame.planes["albedo"][1:2] * 3
+    )
 
 
 def only(frame: Frame, *names: str) -> Frame:
@@ -78,7 +80,7 @@ def test_bearing_absence_changes_nothing_where_nothing_is_absent(network: str, r
 def test_a_feature_that_is_lost_everywhere_is_absent(lost: float, network: str, random_pair: Pairs) -> None:
     frame = whole_frame(random_pair())
     broken = frame.with_planes(normal=np.full_like(frame.planes["normal"], lost))
-    expected = denoiser(network, bears=True).radiance(only(frame, "radiance", "albedo", "depth", "roughness"))
+    expected = denoiser(network, bears=True).radiance(only(frame, *(name for name in frame.planes if name != "normal")))
     assert np.array_equal(denoiser(network).radiance(broken), expected)
     assert not np.array_equal(denoiser(network).radiance(frame), expected), "else normals would be no input"
 
@@ -96,10 +98,11 @@ def test_lost_values_become_absence_in_features_and_zero_in_radiance(network: st
     expected = model.preprocess(torch.from_numpy(model.stack(frame))[None], exposure)[0]
     whole = torch.isfinite(stacked[0])
     assert torch.equal(found[whole], expected[whole]), "no neighbour is touched"
-    is_radiance = torch.zeros_like(whole)
-    is_radiance[:3] = True
-    assert (found[~whole & is_radiance] == 0).all()
-    assert (found[~whole & ~is_radiance] == model.network.absent).all()
+    zero = torch.zeros_like(whole)
+    for name, channels in model.layout.slices():
+        zero[channels] = name in ("radiance", "history", "reliability")
+    assert (found[~whole & zero] == 0).all()
+    assert (found[~whole & ~zero] == model.network.absent).all()
     assert int((~whole).sum()) == 3 * len(planes)
 
 
@@ -157,7 +160,8 @@ def test_absent_planes_can_be_learned_from(network: str, random_pair: Pairs) -> 
     before = weight.detach().clone()
     assert trainer.step(batch).loss is not None
     moved = (weight.detach() != before).flatten(2).any(2).any(0).unflatten(0, (-1, 4)).any(1)
-    assert moved.tolist() == [True] * 3 + [False] * 7, "the radiance's three channels, none of the features' seven"
+    others = model.layout.channels - 3
+    assert moved.tolist() == [True] * 3 + [False] * others, "the radiance's three channels, and no others"
 
 
 def test_black_is_learned_in_a_few_steps() -> None:

@@ -15,7 +15,8 @@ from rendernoise import online
 from rendernoise.config import OnlineConfig
 from rendernoise.denoiser import Denoiser
 from rendernoise.errors import InputError, RendererDied, RunError
-from rendernoise.frame import Frame, average
+from rendernoise.frame import Frame, FramePair, average
+from rendernoise.guard import merge_halves
 from rendernoise.io.exr import read, read_frame
 from rendernoise.online import run_online
 from rendernoise.recipes import RECIPES
@@ -48,7 +49,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_what_a_run_leaves(online_config: Config, analytic: Start) -> None:
-    config = online_config()
+    config = online_config(window=0)
     summary, events = run(config, analytic(resolution=SIZE))
     out = config.out
     assert names(out) == ["config.json", "denoised", "metrics.jsonl", "preview", "summary.json", "weights.safetensors"]
@@ -69,7 +70,8 @@ def test_what_a_run_leaves(online_config: Config, analytic: Start) -> None:
     halves = [half_of(2, h) for h in "ab"]
     loaded = Denoiser.load(out / "weights.safetensors", "cpu")
     denoiser = Denoiser(loaded.model, spins=RECIPES["ours"].spins)
-    expected = (denoiser.radiance(halves[0]) + denoiser.radiance(halves[1])) / 2
+    pair = FramePair.of_halves(*halves)
+    expected = merge_halves(pair, denoiser.radiance(halves[0]), denoiser.radiance(halves[1]))[0].radiance
     found = read_frame(out / "denoised" / "shot.0002.exr").radiance
     assert np.allclose(found, expected, rtol=1e-4, atol=1e-5)
     noisy = np.stack([picture.channels[f"noisy.{c}"] for c in "RGB"])
@@ -87,6 +89,24 @@ def test_any_size(size: tuple[int, int], recipe: str, online_config: Config, ana
         assert np.isfinite(frame.radiance).all()
     if size != (200, 1):
         assert summary["frames"][0]["estimated_relmse"] is None
+
+
+def test_neighbours_help_within_the_window(online_config: Config, analytic: Start) -> None:
+    images = {}
+    for window in (0, 1, 64):
+        config = online_config(4, steps=0, window=window, save_halves=True, overwrite=True)
+        run(config, analytic(resolution=(48, 32)))
+        images[window] = read_frame(config.out / "denoised" / "shot.0002.exr").radiance
+        made = Denoiser.load(config.out / "weights.safetensors", "cpu")
+        assert made.provenance["window"] == window
+        half = read(config.out / "halves" / "shot.a.0002.exr")
+        assert not any("history" in channel or "reliability" in channel for channel in half.channels)
+    truth = AnalyticRenderer((48, 32)).reference(View(2))
+    errors = {w: float((np.square(i - truth) / (np.square(truth) + 0.01)).mean()) for w, i in images.items()}
+    # The same weights on 4 samples of one frame, of three frames, and of all four.
+    assert errors[64] < errors[0]
+    assert errors[1] < errors[0]
+    assert errors[64] != errors[1]
 
 
 def test_a_still_is_a_shot_of_one_frame(online_config: Config, analytic: Start, tmp_path: Path) -> None:

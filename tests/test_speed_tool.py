@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from rendernoise.frame import HISTORY_PLANES
 from rendernoise.networks import NETWORKS
 
 ROOT = Path(__file__).parents[1]
@@ -143,7 +144,9 @@ def test_the_frame_has_all_planes_of_both_networks() -> None:
     names = in_worker("print(json.dumps({n: p.shape for n, p in worker.noisy_frame(8, 4).planes.items()}))")
     sizes = {"radiance": [3, 4, 8], "albedo": [3, 4, 8], "normal": [3, 4, 8], "roughness": [1, 4, 8]}
     assert names == sizes
-    assert all(set(NETWORKS[name].planes) <= set(names) for name in ("kernel_pyramid", "fast"))
+    # One frame alone is what OIDN denoises too.
+    needed = {plane for name in ("kernel_pyramid", "fast") for plane in NETWORKS[name].planes}
+    assert needed - set(HISTORY_PLANES) <= set(names)
 
 
 @needs_oidn

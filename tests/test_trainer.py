@@ -22,6 +22,10 @@ CHANNELS = SPEC.layout.channels
 OPTIMIZERS: tuple[Literal["muon", "adam"], ...] = ("muon", "adam")
 
 
+#: Channels of the radiance and of what other frames know of it.
+RADIANCES = [channels for name, channels in SPEC.layout.slices() if name in ("radiance", "history")]
+
+
 def batch(seed: int, size: int = 32) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     planes = torch.rand(2, CHANNELS, size, size, generator=generator)
@@ -223,7 +227,8 @@ def test_a_brighter_scene_teaches_the_same(factor: float) -> None:
     """The loss sees prediction and target in the exposure of the input; powers of two leave no trace in float32."""
     one, other = trainer(), trainer()
     scaled = batch(0)
-    scaled.planes[:, :3] *= factor
+    for channels in RADIANCES:
+        scaled.planes[:, channels] *= factor
     scaled.target *= factor
     scaled.exposure /= factor
     assert other.step(scaled).loss == one.step(batch(0)).loss
@@ -233,7 +238,8 @@ def test_a_brighter_scene_teaches_the_same(factor: float) -> None:
 def test_items_of_a_batch_keep_their_own_exposure() -> None:
     """A dark and a bright frame in one batch weigh the same: else bright scenes would do all the teaching."""
     even, uneven = batch(0), batch(0)
-    uneven.planes[0, :3] *= 64
+    for channels in RADIANCES:
+        uneven.planes[0, channels] *= 64
     uneven.target[0] *= 64
     uneven.exposure[0] /= 64
     assert trainer().step(uneven).loss == trainer().step(even).loss
@@ -319,7 +325,11 @@ def test_training_on_fireflies_stays_finite(
 def test_the_real_networks_stay_finite_too() -> None:
     for name in ("fast", "shuffled_unet"):
         torch.manual_seed(0)
-        made = Trainer(DenoisingModel(ModelSpec.default(name, SPEC.planes)), LOSSES["hdr"], TrainerOptions(), CPU)
-        losses = [made.step(wild_batch(step)).loss for step in range(40)]
+        model = DenoisingModel(ModelSpec.default(name, SPEC.planes))
+        made, losses = Trainer(model, LOSSES["hdr"], TrainerOptions(), CPU), list[float | None]()
+        for step in range(40):
+            wild = wild_batch(step)
+            wild.planes = wild.planes[:, : model.layout.channels]
+            losses.append(made.step(wild).loss)
         assert made.skipped == 0
         assert all(value is not None and math.isfinite(value) for value in losses)

@@ -24,7 +24,7 @@ from base_renders import FEATURES
 from rendernoise.augment import SYMMETRIES, turn
 from rendernoise.color import auto_exposure
 from rendernoise.denoiser import Denoiser, pick_device
-from rendernoise.frame import PLANE_CHANNELS, Plane
+from rendernoise.frame import HISTORY_PLANES, PLANE_CHANNELS, Plane
 from rendernoise.job import TrainingJob
 from rendernoise.losses import robust
 from rendernoise.model import DenoisingModel, ModelSpec
@@ -37,7 +37,7 @@ PLANES = KernelPyramid.planes
 #: Sets of parts (of 1, 1, 2, 4, 8, 16 spp) that may be inputs; the others are the target, 16 spp or more of 32.
 INPUTS = ((0,), (0, 1), (2,), (3,), (2, 3), (4,), (4,), (4,), (3, 4), (2, 3, 4), (5,), (5,))
 #: Planes that a crop goes without, drawn evenly: most have all, as Mitsuba's renders have.
-ABSENT = (*((),) * 7, ("roughness",), ("roughness", "normal"), PLANES[1:])
+ABSENT = (*((),) * 7, ("roughness",), ("roughness", "normal"), ("albedo", "normal", "roughness"))
 CROP_PX = 128
 #: Relative error beyond which the loss is linear, until ROBUST_SHARE of the run and at its end.
 DELTA, LAST_DELTA = 1.0, 8.0
@@ -130,6 +130,8 @@ class ViewBatcher:
         if not int(rng.integers(BLACK)):
             planes["radiance"], target, exposure = 0 * planes["radiance"], 0 * target, 1.0
         symmetry = int(rng.integers(SYMMETRIES))
+        for name in HISTORY_PLANES:  # every view stands alone
+            planes[name] = np.full((PLANE_CHANNELS[name], CROP_PX, CROP_PX), np.nan, np.float32)
         stacked = torch.from_numpy(np.concatenate([planes[name] for name in PLANES]))
         return turn(stacked, symmetry), turn(torch.from_numpy(target), symmetry), exposure
 

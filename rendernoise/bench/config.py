@@ -12,6 +12,7 @@ import tyro
 
 from rendernoise.config import (
     MAX_SPP,
+    MAX_WINDOW,
     Common,
     Device,
     Positional,
@@ -65,6 +66,8 @@ class BenchConfig(Common):
     """Frames to measure, such as 12,24, or all; by default those with a reference, or two of the middle."""
     repeats: int = 1
     """Runs with the seeds --seed, --seed + 1, ...; the table shows their spread."""
+    window: int | None = None
+    """Frames on each side of a frame whose samples help rendernoise to denoise it; by default those of each command."""
     resolution: str | None = None
     """WxH in px instead of the film's own."""
     camera: Path | None = None
@@ -91,6 +94,8 @@ class BenchConfig(Common):
             raise InputError("--reference-half belongs to --reference", "Give both")
         check_between("reference-spp", self.reference_spp, 2, MAX_SPP)
         check_between("repeats", self.repeats, 1, 1000)
+        if self.window is not None:
+            check_between("window", self.window, 0, MAX_WINDOW)
         check_between("seed", self.seed + self.repeats - 1, 0, MAX_RUN_SEED)
         parse_resolution(self.resolution)
         if self.name is not None and not _names_files(self.name):

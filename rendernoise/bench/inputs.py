@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from rendernoise.errors import ImageError, InputError
-from rendernoise.frame import Frame, Plane, average
+from rendernoise.frame import Frame, Plane, average, average_shared
 from rendernoise.io.exr import read_frame
 from rendernoise.io.exr_image import count_bad
 from rendernoise.io.exr_look import look, radiance_window, roles_of, size_text
@@ -56,9 +56,7 @@ class NoisyFrame:
 
     def mean(self) -> Frame:
         """The mean of all samples, features too. Raises ``ImageError``."""
-        frames = self.halves()
-        shared = set.intersection(*(set(frame.planes) for frame in frames))
-        return average([replace(f, planes={n: p for n, p in f.planes.items() if n in shared}) for f in frames])
+        return average_shared(self.halves())
 
 
 @dataclass(frozen=True)

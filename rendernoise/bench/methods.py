@@ -6,8 +6,8 @@ To add one: a class with the members of :class:`Method`, and a line in :func:`ma
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,12 +15,14 @@ from rendernoise.bench.config import BenchConfig
 from rendernoise.bench.inputs import NoisyFrame, one_sequence
 from rendernoise.bench.isolated import ForeignSpec, denoise_apart, why_not
 from rendernoise.config import OnlineConfig
-from rendernoise.denoiser import Denoiser, merge_halves, pick_device
+from rendernoise.denoiser import Denoiser, pick_device
 from rendernoise.errors import InputError, RendernoiseError
 from rendernoise.frame import Frame, FramePair, Plane
+from rendernoise.guard import merge_halves
 from rendernoise.io.exr import read_frame
 from rendernoise.io.sequence import frame_path
 from rendernoise.job import Emit, starting_weights
+from rendernoise.neighbours import Neighbours
 from rendernoise.online import run_online
 from rendernoise.render.process import RendererProcess
 from rendernoise.render.shot import Shot
@@ -57,6 +59,8 @@ class Cell:
         frames: The noisy frames to denoise.
         work: A folder of its own, kept until the benchmark ends.
         emit: Called with progress.
+        numbers: All frames of the shot, in order.
+        noisy: Gives any of them, rendered if it is not kept.
     """
 
     spp: int
@@ -64,6 +68,8 @@ class Cell:
     frames: tuple[NoisyFrame, ...]
     work: Path
     emit: Emit
+    numbers: Sequence[int]
+    noisy: Callable[[int], NoisyFrame]
 
 
 class Method(Protocol):
@@ -124,7 +130,8 @@ class Weights:
     """Weights as they are, without training on the shot.
 
     Base weights know all sample counts and get all samples at once. Weights of a shot know its halves: the mean of
-    f(A) and f(B) is theirs, where there are halves (docs/denoiser.md has both figures of both).
+    f(A) and f(B) is theirs, where there are halves (docs/denoiser.md has both figures of both). Frames of the shot
+    within the window help, as they do when the shot is denoised as a sequence.
     """
 
     name: str
@@ -134,6 +141,7 @@ class Weights:
     device: str
     network: str | None = None
     at_once: bool = False
+    window: int | None = None
 
     def why_not(self) -> str | None:
         """A network may have no base weights; a file that is not there is the user's mistake, and no reason to go on.
@@ -151,12 +159,13 @@ class Weights:
         loaded = starting_weights(self.weights, self.network)
         assert loaded is not None
         denoiser = Denoiser(loaded.model, loaded.provenance, pick_device(self.device))
+        around = Neighbours(cell.numbers, denoiser.window_of(self.window), lambda number: cell.noisy(number).halves())
         for index, frame in enumerate(cell.frames):
             inputs = [frame.mean()] if self.at_once else frame.halves()
             if not index:
-                _denoise(denoiser, inputs)
+                _denoise(denoiser, around.inform(frame.number, inputs))
             start = time.perf_counter()
-            radiance = _denoise(denoiser, inputs)
+            radiance = _denoise(denoiser, around.inform(frame.number, inputs))
             yield Output(frame.number, radiance, _charged(frame, time.perf_counter() - start))
 
 
@@ -201,6 +210,8 @@ class Online:
             resume=True,
             **self.choices,  # pyright: ignore[reportArgumentType]
         )
+        if config.window is not None:
+            options = replace(options, window=config.window)
         summary = run_online(options, cell.emit, self.start_renderer)
         share = 1 / max(1, len(summary["frames"]))
         parts = {name: round(summary[name] * share, 4) for name in ("render_s", "train_s", "denoise_s", "wall_s")}
@@ -305,11 +316,12 @@ def make_method(
             network = "fast" if name.endswith("fast") else None
             label = "rendernoise base" + (", fast" if network else "")
             about = "base weights on all samples at once, not trained on the shot"
-            return Weights(name, label, about, "base", config.device, network, at_once=True)
+            return Weights(name, label, about, "base", config.device, network, True, config.window)
     path = Path(name)
     # Every run calls its weights "weights"; its folder tells them apart.
     short = (path.absolute().parent.name if path.stem == "weights" else path.stem).lstrip(".")[:60] or "weights"
-    return Weights(short, f"rendernoise {short}", f"weights in {name}, not trained further", name, config.device)
+    about = f"weights in {name}, not trained further"
+    return Weights(short, f"rendernoise {short}", about, name, config.device, window=config.window)
 
 
 def _charged(frame: NoisyFrame, denoise_s: float) -> Seconds:

@@ -34,7 +34,7 @@ from rendernoise.render.process import Rendered, RendererProcess, RenderQueue, R
 from rendernoise.render.shot import Shot
 from rendernoise.sources.live import parts_of
 
-SCHEMA = 3
+SCHEMA = 4
 #: Samples of one pass of a reference; the spread between passes tells its variance.
 REFERENCE_PASS_SPP = 64
 

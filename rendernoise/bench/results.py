@@ -54,7 +54,7 @@ def compose(
         "versions": {**versions(), "variant": subject.variant},
         "scenes": [name],
         "frames": {name: sorted(references)},
-        "shot_frames": {name: subject.shot_frames},
+        "shot_frames": {name: len(subject.numbers)},
         "spp": subject.counts,
         "methods": list({m.name: {"name": m.name, "label": m.label, "about": m.about} for m in methods}.values()),
         "metrics": [

@@ -243,7 +243,15 @@ class _Job:
             work = self.run_dir.work / "runs" / key
             for folder in (record.parent, work.parent):
                 folder.mkdir(parents=True, exist_ok=True)
-            cell = Cell(spp, seed, frames, work, lambda event: self._inner(method, spp, event))
+            cell = Cell(
+                spp,
+                seed,
+                frames,
+                work,
+                lambda event: self._inner(method, spp, event),
+                self.subject.numbers,
+                lambda number: self.subject.noisy(number, spp, seed),
+            )
             scores, failed = self._score(method, cell)
             if not failed and len(frames) == len(self.subject.frames):  # whatever else is tried again by --resume
                 write_text(record, json.dumps({"inputs": inputs, "scores": [_to_json(s) for s in scores]}))

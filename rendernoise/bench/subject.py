@@ -33,7 +33,7 @@ class Subject(Protocol):
     """Where noisy frames and references come from.
 
     ``name`` of the scene; ``shot`` (None: no scene); ``variant`` of Mitsuba; ``counts`` of samples per pixel (0:
-    unknown); ``frames`` to measure; ``shot_frames``, how many frames there are.
+    unknown); ``frames`` to measure; ``numbers`` of all frames that there are, in order.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Subject(Protocol):
     variant: str
     counts: list[int]
     frames: list[int]
-    shot_frames: int
+    numbers: list[int]
 
     def reference(self, number: int) -> ReferenceFrame:
         """The reference of one frame; raises ``RendernoiseError``."""
@@ -70,11 +70,10 @@ class SceneSubject:
         self.shot: Shot | None = find_shot(config.scenes, config.frame_list, config.camera)
         self._views = {view.frame: view for view in self.shot.views}
         self.counts = config.spp_list
-        self.shot_frames = len(self._views)
         scene = self.shot.views[0].scene
         self.name = config.name or _scene_name(self.shot.name, scene)
         self._given: dict[int, tuple[Path, ...]] = {}
-        numbers = sorted(self._views)
+        numbers = self.numbers = sorted(self._views)
         wanted = _measured(config, numbers)
         if config.reference:
             self._given = _paths(config.reference, config.reference_half)
@@ -103,7 +102,7 @@ class SceneSubject:
         """Both halves of a frame, rendered if they are not kept."""
         self._passes = (0, 0)
         pair = self._cache.pair(self._views[number], spp, seed)
-        if self._given:
+        if number in self._given:  # neighbours need no reference
             check_sizes({number: (pair.a,)}, {number: self._given[number]})
         return NoisyFrame(number, (pair.a, pair.b), spp, pair.render_s, self._views[number])
 
@@ -145,7 +144,7 @@ class ExrSubject:
         self._roles = config.roles
         check_sizes(self._noisy, {n: self._references[n] for n in self.frames}, self._roles)
         self.name = config.name or _scene_name(noisy.name, noisy.files[0][1])
-        self.shot_frames = len(self._noisy)
+        self.numbers = sorted(self._noisy)
         first = self._noisy[self.frames[0]]
         found = roles_of(look(first[0]), first[0], self._roles)
         planes = ", ".join(f"{role} = {' '.join(names)}" for role, names in found.items())

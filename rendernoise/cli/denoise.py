@@ -16,7 +16,7 @@ def run(config: DenoiseConfig, report: Report) -> int:
     """Denoise the frames and show how it goes."""
     from rendernoise.denoiser import Denoiser, pick_device
     from rendernoise.job import starting_weights
-    from rendernoise.sequence import denoise_sequence, failure_text, first_roles, plan_frames
+    from rendernoise.sequence import denoise_sequence, failure_text, first_roles, known_frames, plan_frames
 
     if config.skip_existing and config.overwrite:
         raise InputError("--skip-existing and --overwrite exclude each other", "Give one of them")
@@ -37,6 +37,8 @@ def run(config: DenoiseConfig, report: Report) -> int:
         skip_existing=config.skip_existing or config.resume,
         overwrite=config.overwrite,
         keep_noisy=config.keep_noisy,
+        window=config.window,
+        known=known_frames(planned, config.inputs, config.half),
         emit=view.event,
     )
     view.end(len(outcome.written), str(config.out))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rendernoise._version import __version__
-from rendernoise.frame import Frame
+from rendernoise.frame import HISTORY_PLANES, Frame
 from rendernoise.io.exr import write_layers
 from rendernoise.io.exr_header import inspect, map_file
 from rendernoise.io.sequence import frame_path
@@ -40,7 +40,9 @@ def write_half(folder: Path, name: str, half: str, frame: Frame, seed: int, **fa
     """
     path = render_path(folder, name, half, frame.number)
     attributes = {"rendernoise.version": __version__, "spp": frame.spp, "seed": seed, "frame": frame.number}
-    write_layers(path, dict(frame.planes), {**attributes, **facts})
+    where = frame.projection.to_attribute() if frame.projection else {}
+    planes = {name: plane for name, plane in frame.planes.items() if name not in HISTORY_PLANES}
+    write_layers(path, planes, {**attributes, **where, **facts})
     return path
 
 

@@ -11,10 +11,14 @@ from torch.nn import functional as F
 
 from rendernoise.color import demodulator
 from rendernoise.errors import InputError
-from rendernoise.frame import PLANE_CHANNELS
-from rendernoise.networks.blocks import MAX_LOG, bounded, positive
+from rendernoise.frame import HISTORY_PLANES, PLANE_CHANNELS
+from rendernoise.networks.blocks import CENTER, MAX_LOG, bounded, positive
 from rendernoise.networks.shuffled_unet import BLOCK_PX, ShuffledUNet
 
+#: History and reliability, behind all others.
+HISTORY_CHANNELS = sum(PLANE_CHANNELS[name] for name in HISTORY_PLANES)
+#: How much more or less than its samples the history may count, in powers of e.
+MAX_TRUST = 6.0
 #: How much the correction may brighten or darken, in powers of e.
 MAX_CORRECTION = 5.0
 #: Where the additive part starts: expm1(softplus(-5)) = 0.007, out of the way until it is needed.
@@ -67,12 +71,33 @@ class Level(NamedTuple):
         return self.radiance.detach().mean(1, keepdim=True).log1p()
 
 
+class Prior(NamedTuple):
+    """The input's radiance and what other frames know of it.
+
+    Args:
+        own: Exposed radiance of the frame itself, ``[N, 3, H, W]``.
+        history: That of other frames.
+        reliability: On how many times the own samples that rests, ``[N, 1, H, W]``.
+    """
+
+    own: Tensor
+    history: Tensor
+    reliability: Tensor
+
+    def mean(self, trust: Tensor | None = None) -> Tensor:
+        """The mean of both by their samples, those of the history counted ``trust`` times."""
+        share = self.reliability if trust is None else self.reliability * trust
+        return (self.own + share * self.history) / (1 + share)
+
+
 class KernelPyramid(ShuffledUNet):
     """A U-Net that says how to average.
 
-    The radiance is divided by the albedo and averaged over 2×2 pixels again and again, by learned weights. From the
-    coarsest level up, each pixel becomes a weighted mean of its neighbours and of the four nearest pixels of the
-    filtered coarser level (joint bilateral upsampling, Kopf et al. 2007). The logit of neighbour j of pixel i is
+    What other frames know, the history, is averaged with the frame's radiance A by the samples n times A's behind it:
+    (A + n·t·history) / (1 + n·t), with the trust t from the U-Net. The result is divided by the albedo and averaged
+    over 2×2 pixels again and again, by learned weights. From the coarsest level up, each pixel becomes a weighted mean
+    of its neighbours and of the four nearest pixels of the filtered coarser level (joint bilateral upsampling, Kopf et
+    al. 2007). The logit of neighbour j of pixel i is
 
         z_ij − s_i · log(1 + mean radiance_j) − Σ_g b_gi · ‖g_i − g_j‖²
 
@@ -82,6 +107,7 @@ class KernelPyramid(ShuffledUNet):
     an addition a > 0 from the same U-Net, for the energy that fireflies held and for what no neighbour holds.
     """
 
+    planes: ClassVar[tuple[str, ...]] = ("radiance", "albedo", "normal", "roughness", "history", "reliability")
     #: Sides of the kernels at the full resolution, 1/2, 1/4, …
     kernels: ClassVar[tuple[int, ...]] = (3, 3, 3, 3, 5, 5)
     #: The U-Net's, and up to three of its coarsest pixels: a parent's 5×5 kernel has neighbours that features pooled.
@@ -98,22 +124,31 @@ class KernelPyramid(ShuffledUNet):
             nn.Conv2d(width, len(start), 1) for width, start in zip(self.widths, starts[1:], strict=True)
         )
         self.correction = nn.Conv2d(self.widths[0], 2 * out_channels * BLOCK_PX**2, 3, padding=1)
+        self.trust = nn.Conv2d(self.widths[0], BLOCK_PX**2, 3, padding=1)
         biases = (starts[0].repeat_interleave(BLOCK_PX**2), *starts[1:], torch.zeros(2 * out_channels * BLOCK_PX**2))
         for head, bias in zip((self.output, *self.heads, self.correction), biases, strict=True):
             assert isinstance(head, nn.Conv2d)
             nn.init.normal_(head.weight, std=0.01)  # kernels of features alone, no correction
             head.bias = nn.Parameter(bias)
+        # A history is worth its samples until something else is learned.
+        for weight in (self.trust.weight, self.trust.bias, self.entry.weight[:, -(BLOCK_PX**2) * HISTORY_CHANNELS :]):
+            assert weight is not None
+            nn.init.zeros_(weight)
 
     def forward(self, planes: Tensor) -> Tensor:
-        """``[N, in_channels, H, W]``, log1p radiance and albedo first, to positive ``[N, 3, H, W]``; any H, W ≥ 1."""
+        """``[N, in_channels, H, W]``, compressed planes in order, to positive ``[N, 3, H, W]``; any H, W ≥ 1."""
         height, width = planes.shape[-2:]
         padded = self.pad(planes)
-        albedo = demodulator(padded[:, 3:6].float())
-        features = self.trunk(padded)
+        own, guide, reliability = padded[:, :3], padded[:, 3:10].float(), padded[:, 13:]
+        albedo = demodulator(guide[:, :3])
+        prior = Prior(*(_linear(plane) for plane in (own, padded[:, 10:13], reliability)))
+        known = prior.mean().log1p()
+        # Without a history the last four are what the trunk takes for nothing.
+        features = self.trunk(torch.cat((known, guide, own - known + CENTER, reliability + CENTER), 1))
         finest = F.pixel_shuffle(_plain(self.output(features[0])), BLOCK_PX)
         maps = [finest, *(_plain(head(x)) for head, x in zip(self.heads, features, strict=True))]
-        radiance = padded[:, :3].float().clamp(0, MAX_LOG).expm1() / albedo
-        levels = [Level(radiance, padded[:, 3:].float())]
+        trust = bounded(F.pixel_shuffle(_plain(self.trust(features[0])), BLOCK_PX), MAX_TRUST).exp()
+        levels = [Level(prior.mean(trust) / albedo, guide)]
         for chosen in maps[:-1]:
             levels.append(pooled(levels[-1], chosen[:, :POOL_MAPS]))
         filtered = Level(averaged(levels[-1], maps[-1], self.kernels[-1]), levels[-1].guide)
@@ -122,6 +157,11 @@ class KernelPyramid(ShuffledUNet):
         factor, addition = F.pixel_shuffle(_plain(self.correction(features[0])), BLOCK_PX).chunk(2, 1)
         result = filtered.radiance * bounded(factor, MAX_CORRECTION).exp() + positive(addition + START_ADDITION)
         return (result * albedo)[..., :height, :width]
+
+
+def _linear(compressed: Tensor) -> Tensor:
+    """What log1p had compressed."""
+    return compressed.float().clamp(0, MAX_LOG).expm1()
 
 
 def _start(side: int, *, coarsest: bool) -> Tensor:

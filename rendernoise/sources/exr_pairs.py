@@ -12,6 +12,7 @@ import numpy as np
 
 from rendernoise.errors import InputError
 from rendernoise.frame import Frame, FramePair, TargetKind
+from rendernoise.history import NEEDS
 from rendernoise.io.exr import read_frame
 from rendernoise.io.exr_look import look, radiance_window, roles_of, size_text
 from rendernoise.io.sequence import Sequence, expand, find, format_frames, frame_path
@@ -138,7 +139,8 @@ class ExrPairs:
     def _frame(self, path: Path, number: int, source_frame: int) -> Frame:
         frame = read_frame(path, number=number)
         metadata = {**frame.metadata, "source": str(path), "source_frame": source_frame}
-        return replace(frame, planes={name: frame.planes[name] for name in self.planes}, metadata=metadata)
+        kept = [name for name in frame.planes if name in (*self.planes, *NEEDS)]
+        return replace(frame, planes={name: frame.planes[name] for name in kept}, metadata=metadata)
 
     def _check_headers(self) -> tuple[str, ...]:
         """The planes of :data:`PLANES` that every input has."""

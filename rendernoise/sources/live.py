@@ -34,6 +34,8 @@ class LivePairs:
         run_seed: Root of the seed tree.
         store: Where pairs are kept.
         tell: Called with each new line that the renderer has to say about the scene.
+        shown: Called with the places in the store of each pair that has become visible, also when going on where an
+            earlier run stopped.
     """
 
     def __init__(
@@ -46,9 +48,10 @@ class LivePairs:
         run_seed: int,
         store: PairStore,
         tell: Callable[[str], None] = lambda line: None,
+        shown: Callable[[range], None] = lambda indices: None,
     ) -> None:
         self._start, self._views, self._passes = start, views, passes
-        self._run_seed, self._store, self._tell = run_seed, store, tell
+        self._run_seed, self._store, self._tell, self._shown = run_seed, store, tell, shown
         self._parts = parts_of(spp)
         self._part_spp = spp // self._parts
         #: Pairs that were handed out, or left out because their frame failed.
@@ -115,6 +118,8 @@ class LivePairs:
                 self._store.skip()
             else:
                 self.render_s += float(self._store.show(part).get("render_s", 0.0))
+        if not left_out:
+            self._shown(self._parts_of(self.taken))
         self.taken += 1
 
     def close(self) -> None:

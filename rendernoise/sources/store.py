@@ -17,8 +17,11 @@ from typing import Any
 import numpy as np
 
 from rendernoise.errors import OutputError
-from rendernoise.frame import Frame, FramePair, Plane, average
+from rendernoise.frame import HISTORY_PLANES, PLANE_CHANNELS, Frame, FramePair, Plane, average
 from rendernoise.io.atomic import write_bytes, write_text
+from rendernoise.projection import Projection
+
+_HISTORY = [(name, PLANE_CHANNELS[name]) for name in HISTORY_PLANES]
 
 
 class PairStore:
@@ -36,6 +39,7 @@ class PairStore:
             raise OutputError(f"cannot create {folder}: {error.strerror}", "Choose another --out") from error
         self._entries: list[dict[str, Any]] = []
         self._of_frame: dict[int, list[int]] = defaultdict(list)
+        self._with_history: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -68,10 +72,7 @@ class PairStore:
         partner = pair.partner
         target = partner.planes if partner is not None else {"radiance": pair.target}
         for half, planes in (("a", pair.input.planes), ("b", target)):
-            # Through memory: numpy's own file writing hides that the disk is full behind an error without a number.
-            data = io.BytesIO()
-            np.save(data, np.concatenate(list(planes.values())))
-            write_bytes(self._array(index, half), data.getbuffer())
+            _save(self._array(index, half), np.concatenate(list(planes.values())))
         entry = {
             "number": pair.number,
             "spp": [pair.input.spp, partner.spp if partner is not None else 0],
@@ -80,6 +81,7 @@ class PairStore:
             "target_kind": pair.target_kind,
             "two_way": partner is not None,
             "metadata": {k: v for k, v in pair.input.metadata.items() if isinstance(v, (str, int, float))},
+            "projection": pair.input.projection.to_json() if pair.input.projection else None,
             "facts": facts,
         }
         write_text(self._json(index), json.dumps(entry))
@@ -91,6 +93,31 @@ class PairStore:
         self._entries.append(entry)
         self._of_frame[entry["number"]].append(index)
         return entry["facts"]
+
+    def renders(self, index: int) -> tuple[Frame, Frame]:
+        """Input and target render of one visible pair as they came, without history."""
+        return self._frame(index, 0, None, history=False), self._frame(index, 1, None, history=False)
+
+    def number(self, index: int) -> int:
+        """The frame of a visible pair."""
+        return int(self._entries[index]["number"])
+
+    def half_spp(self, number: int) -> int:
+        """Samples per pixel of all visible inputs of a frame."""
+        return sum(self._entries[i]["spp"][0] for i in self._of_frame[number])
+
+    def indices(self, number: int) -> list[int]:
+        """The visible pairs of a frame, in order of arrival."""
+        return list(self._of_frame[number])
+
+    def put_history(self, index: int, histories: tuple[tuple[Plane, Plane], tuple[Plane, Plane]]) -> None:
+        """Keep what other frames know of a visible pair's two renders: ``history`` and ``reliability`` of each.
+
+        From then on they are among the planes of what is read. All pairs of a frame have a history or none has.
+        """
+        for half, planes in zip("ab", histories, strict=True):
+            _save(self._history(index, half), np.concatenate(planes))
+        self._with_history.add(index)
 
     def pair(self, *indices: int) -> FramePair:
         """One visible pair, whole; the average of several of one frame."""
@@ -142,22 +169,42 @@ class PairStore:
         partner = b if entry["two_way"] else None
         return FramePair(a, b.radiance, entry["target_kind"], None, partner)
 
-    def _frame(self, index: int, half: int, window: tuple[slice, slice] | None) -> Frame:
+    def _frame(self, index: int, half: int, window: tuple[slice, slice] | None, *, history: bool = True) -> Frame:
         entry = self._entries[index]
-        array = np.load(self._array(index, "ab"[half]), mmap_mode="r")
-        data = np.array(array if window is None else array[:, window[0], window[1]])
-        planes: dict[str, Plane] = {}
-        start = 0
-        for name, channels in entry["planes"][half]:
-            planes[name] = data[start : start + channels]
-            start += channels
-        return Frame(planes, entry["spp"][half], entry["number"], entry["seed"][half], entry["metadata"])
+        planes = _planes(self._array(index, "ab"[half]), entry["planes"][half], window)
+        if history and index in self._with_history:
+            planes |= _planes(self._history(index, "ab"[half]), _HISTORY, window)
+        projection = Projection.from_json(entry["projection"]) if entry["projection"] else None
+        facts = (entry["spp"][half], entry["number"], entry["seed"][half], entry["metadata"], projection)
+        return Frame(planes, *facts)
 
     def _array(self, index: int, half: str) -> Path:
         return self.folder / f"{index:06d}.{half}.npy"
 
+    def _history(self, index: int, half: str) -> Path:
+        return self.folder / f"{index:06d}.{half}.history.npy"
+
     def _json(self, index: int) -> Path:
         return self.folder / f"{index:06d}.json"
+
+
+def _save(path: Path, planes: Plane) -> None:
+    # Through memory: numpy's own file writing hides that the disk is full behind an error without a number.
+    data = io.BytesIO()
+    np.save(data, planes)
+    write_bytes(path, data.getbuffer())
+
+
+def _planes(path: Path, channels: list[tuple[str, int]], window: tuple[slice, slice] | None) -> dict[str, Plane]:
+    """The planes of a file, or a window of them, by name."""
+    array = np.load(path, mmap_mode="r")
+    data = np.array(array if window is None else array[:, window[0], window[1]])
+    planes: dict[str, Plane] = {}
+    start = 0
+    for name, count in channels:
+        planes[name] = data[start : start + count]
+        start += count
+    return planes
 
 
 def _channels(planes: Any) -> list[tuple[str, int]]:

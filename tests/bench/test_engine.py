@@ -133,6 +133,21 @@ def test_frames_that_are_measured(
     assert [r["frame"] for r in results["references"]] == frames
 
 
+def test_neighbours_help_base_weights_and_need_no_reference(
+    bench_config: Config, bench: Bench, rows_of: Rows, tmp_path: Path, write_exr: Any
+) -> None:
+    """As they do when the sequence is denoised: the frame's own samples are what is equal."""
+    write_exr(tmp_path / "truth" / "x.0003.exr", AnalyticRenderer((24, 16)).reference(View(3)))
+    pattern = f"{tmp_path / 'truth'}/x.####.exr"
+    found = []
+    for window in (0, 2):
+        config = bench_config(5, spp="4", methods="base", reference=pattern, window=window, overwrite=True)
+        (row,) = rows_of(bench(config), metric="relmse")
+        assert row["frame"] == 3
+        found.append(row["value"])
+    assert found[1] < found[0]
+
+
 def test_an_error_that_is_the_references_own_is_not_ranked(
     bench_config: Config, bench: Bench, rows_of: Rows, tmp_path: Path, write_exr: Any
 ) -> None:

@@ -1,0 +1,177 @@
+"""What other frames know of a frame: their radiance, warped by position and camera, where it is the same surface.
+
+A pixel's first surface that scatters, or its mirror image where mirrors and glass lie before it, is taken as a point of
+the world. Another frame's camera says where its film shows that point; what its pixel there sees counts where it lies
+at the same distance and has the same normal, and less the surer it is that light has changed. Radiance travels divided
+by the albedo, so that textures stay sharp.
+
+All that is used of the frame itself is the one render whose history it is, so that a half's history knows nothing of
+its partner (law 1). Other frames are independent of both halves, and give all their samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from rendernoise.color import demodulator
+from rendernoise.frame import Frame, Plane
+from rendernoise.projection import Projection
+
+#: The planes that a frame must have to be warped, beside its projection.
+NEEDS = ("albedo", "normal", "depth")
+#: How far the distance of a surface may differ, beyond what its slope makes of half a pixel.
+DISTANCE_TOLERANCE = 0.01
+#: The least cosine between two normals of one surface.
+NORMAL_COSINE = 0.9
+#: Light is compared over windows of so many blocks of so many px on each side.
+BLOCK_PX, WINDOW_BLOCKS = 4, 5
+#: Standard errors by which light must differ before it counts less, and pixels that a denoiser averages, roughly.
+CAUTION, AVERAGED_PX = 2.0, 30
+#: Less than this share of what lies in another frame's view is seen there: it is behind a cut, and knows nothing.
+CUT_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What the pixels of a frame see, as another frame must know it.
+
+    Args:
+        projection: Of the frame's camera.
+        distance: w of each pixel's point (:class:`rendernoise.projection.Projection`), ``[H, W]``; 0 where none is.
+        taps: Distance (0 also where the radiance is not finite), how far it may differ, unit normal and demodulated
+            radiance, ``[H · W, 8]``.
+        samples: Samples per pixel behind the radiance.
+    """
+
+    projection: Projection
+    distance: Tensor
+    taps: Tensor
+    samples: int
+
+    @classmethod
+    def of(cls, frame: Frame) -> Surface | None:
+        """The frame's surface; None where it has no projection or lacks a plane of :data:`NEEDS`."""
+        if frame.projection is None or any(name not in frame.planes for name in NEEDS):
+            return None
+        radiance, albedo, normal, depth = (_tensor(frame.planes[name]) for name in ("radiance", *NEEDS))
+        ways = frame.projection.ways(frame.height, frame.width)
+        lengths = _length(torch.from_numpy(ways))
+        known = depth[0].isfinite() & (depth[0] > 0) & normal.isfinite().all(0)
+        distance = torch.where(known, depth[0] / lengths + frame.projection.near, 0)
+        normal = torch.nan_to_num(normal)
+        normal = normal / _length(normal).clamp_min(1e-12)
+        light = radiance / demodulator(torch.nan_to_num(albedo)[None])[0]
+        seen = torch.where(light.isfinite().all(0), distance, 0)
+        allowed = DISTANCE_TOLERANCE * distance + _slope(distance)
+        taps = torch.cat((seen[None], allowed[None], normal, torch.nan_to_num(light, posinf=0.0)))
+        return cls(frame.projection, distance, taps.flatten(1).T.contiguous(), frame.spp)
+
+
+def _tensor(plane: Plane) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(plane))
+
+
+def _length(vectors: Tensor) -> Tensor:
+    """Of each vector ``[3, ...]``; torch's own norm takes twenty times as long along this axis."""
+    return vectors.square().sum(0).sqrt_()
+
+
+def _slope(distance: Tensor) -> Tensor:
+    """How much the distance changes from a pixel to the nearer of its neighbours in either direction, ``[H, W]``."""
+    total = torch.zeros_like(distance)
+    for axis in (0, 1):
+        if distance.shape[axis] > 1:
+            step = distance.diff(dim=axis).abs()
+            ends = torch.full_like(distance.narrow(axis, 0, 1), torch.inf)
+            total += torch.minimum(torch.cat((ends, step), axis), torch.cat((step, ends), axis))
+    return total
+
+
+def history(frame: Frame, others: Iterable[Surface], samples: int | None = None) -> tuple[Plane, Plane]:
+    """What other frames know of one render of a frame.
+
+    Args:
+        frame: The render.
+        others: Surfaces of other frames.
+        samples: What the reliability counts by, spp; None for the frame's own.
+
+    Returns:
+        ``history``, the mean radiance ``[3, H, W]`` of the others' samples where they see the same surface, and
+        ``reliability`` ``[1, H, W]``, how many times ``samples`` they are; 0 where none does.
+    """
+    size = (frame.height, frame.width)
+    total = torch.zeros(frame.height * frame.width, 3)
+    weight = torch.zeros(frame.height * frame.width)
+    near = list(others)
+    own = Surface.of(frame) if near else None
+    if own is not None:
+        for other in near:
+            radiance, valid = _seen(own, other)
+            ratio = other.samples / max(1, own.samples)
+            share = valid * other.samples * _agreement(own.taps[:, 5:] - radiance, valid, size, ratio)
+            total.addcmul_(share[:, None], radiance)
+            weight += share
+    mean = (total / weight.clamp_min(1e-30)[:, None]).T.reshape(3, *size)
+    if own is not None:
+        mean *= demodulator(torch.nan_to_num(_tensor(frame.planes["albedo"]))[None])[0]
+    reliability = weight.reshape(1, *size) / max(1, frame.spp if samples is None else samples)
+    return mean.numpy(), reliability.numpy()
+
+
+def _seen(own: Surface, other: Surface) -> tuple[Tensor, Tensor]:
+    """The other frame's demodulated radiance ``[H · W, 3]`` at each pixel's point, and whether that is its surface."""
+    height, width = own.distance.shape
+    if other.distance.shape != own.distance.shape:
+        return torch.zeros(height * width, 3), torch.zeros(height * width, dtype=torch.bool)
+    # All in one: film position of this camera → way to the point → film position of the other one.
+    turned = other.projection.matrix[:, :3] @ np.linalg.inv(own.projection.matrix[:, :3])
+    moved = other.projection.matrix[:, :3] @ own.projection.eye + other.projection.matrix[:, 3]
+    v = torch.arange(0.5, height)[:, None] / height
+    u = torch.arange(0.5, width)[None, :] / width
+    x, y, w = (
+        (float(a) * u + (float(b) * v + float(c))).mul_(own.distance).add_(float(d))
+        for (a, b, c), d in zip(turned, moved, strict=True)
+    )
+    column, row = x.mul_(width).div_(w).floor_(), y.mul_(height).div_(w).floor_()
+    inside = (own.distance > 0) & (w > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    place = row.where(inside, 0).long().mul_(width).add_(column.where(inside, 0).long()).flatten()
+    taps = other.taps.index_select(0, place)
+    inside, w = inside.flatten(), w.flatten()
+    valid = inside & (taps[:, 0] > 0) & ((w - taps[:, 0]).abs_() <= taps[:, 1])
+    valid &= (own.taps[:, 2:5] * taps[:, 2:5]).sum(1) >= NORMAL_COSINE
+    if valid.sum() < CUT_SHARE * inside.sum():
+        valid = torch.zeros_like(valid)
+    return taps[:, 5:], valid
+
+
+def _agreement(difference: Tensor, valid: Tensor, size: tuple[int, int], ratio: float) -> Tensor:
+    """How much the samples of another frame count where its light is not the same, 0 to 1, ``[H · W]``.
+
+    n samples that are off by b are worth n / (1 + n b² / σ²) of those whose variance is σ². A denoiser averages
+    :data:`AVERAGED_PX` pixels, so that b weighs as many times more. b is what the mean difference over some blocks has
+    beyond twice its standard error; fireflies enlarge that, so they are no reason to doubt.
+
+    Args:
+        difference: The frame's own light less the other's, ``[H · W, 3]``.
+        valid: Where both see one surface, ``[H · W]``.
+        size: (H, W).
+        ratio: The other frame's samples for each own one.
+    """
+    grey = difference.mean(1).mul_(valid)
+    images = torch.stack((valid.float(), grey, grey.square())).reshape(1, 3, *size)
+    height, width = size
+    images = F.pad(images, (0, -width % BLOCK_PX, 0, -height % BLOCK_PX))
+    blocks = F.avg_pool2d(images, BLOCK_PX, divisor_override=1)
+    sums = F.avg_pool2d(blocks, WINDOW_BLOCKS, 1, WINDOW_BLOCKS // 2, divisor_override=1)
+    count = sums[:, :1].clamp_min(1)
+    mean, square = (sums[:, 1:] / count).chunk(2, 1)
+    variance = (square - mean.square()).clamp_min_(1e-30)
+    off = (mean.square() - CAUTION**2 * variance / count).clamp_min_(0)
+    worth = 1 / (1 + AVERAGED_PX * ratio * off / variance)
+    return F.interpolate(worth, scale_factor=BLOCK_PX, mode="nearest")[0, 0, :height, :width].flatten()
