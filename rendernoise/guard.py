@@ -24,6 +24,8 @@ _Z95 = 1.96
 #: windows see less of where the denoiser fails, smaller ones take noise for a failure (docs/denoiser.md).
 GUARD_RADIUS_PX = 6
 GUARD_CAUTION = 4.0
+#: From where on, and where fully, the gains of a window's pixels agree: their sum over the root of their squares' sum.
+GUARD_AGREEMENT = (1.5, 3.0)
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,8 @@ def merge_halves(pair: FramePair, from_a: Plane, from_b: Plane) -> tuple[Frame, 
     """The image of a frame, with averaged features, and the noisy mean of all samples.
 
     The image is d + w (n − d). The share w of the noisy mean minimises the squared error over a window, relative to
-    d² + 0.01: w = Σ (R − d)(n − d) / Σ (n − d)², less four standard errors, and 0 at least (the positive part of
-    James and Stein 1961). The numerator is estimated as in :func:`estimate_error`:
+    d² + 0.01: w = Σ (R − d)(n − d) / Σ (n − d)², less four standard errors, and 0 at least (the positive part of James
+    and Stein 1961). The numerator is estimated as in :func:`estimate_error`:
     (R − d)(n − d) = AB − ½ (f(A)·B + f(B)·A) − d·n + d². So the image comes to the truth as samples grow, also where
     the denoiser does not.
 
@@ -225,12 +227,16 @@ def _share(gain: np.ndarray, size: np.ndarray) -> np.ndarray:
     def sums(values: np.ndarray) -> np.ndarray:
         return _window_sums(values, GUARD_RADIUS_PX)
 
-    total = np.maximum(sums(size), np.finfo(np.float64).tiny)
-    share = sums(gain) / total
-    residual = sums(np.square(gain)) - 2 * share * sums(gain * size) + np.square(share) * sums(np.square(size))
+    tiny = np.finfo(np.float64).tiny
+    gained, squares, total = sums(gain), sums(np.square(gain)), np.maximum(sums(size), tiny)
+    share = gained / total
+    residual = squares - 2 * share * sums(gain * size) + np.square(share) * sums(np.square(size))
     share -= GUARD_CAUTION * np.sqrt(np.maximum(residual, 0)) / total
+    # A firefly in both halves makes its own ratio, without a residual. Its gain is as large as the root of the squares.
+    low, high = GUARD_AGREEMENT
+    agreed = np.clip((gained / np.sqrt(np.maximum(squares, tiny)) - low) / (high - low), 0, 1)
     # Averaged once more: where noise is let through, it must not have an outline.
-    return sums(np.clip(np.nan_to_num(share), 0, 1)) / sums(np.ones_like(share))
+    return sums(np.clip(np.nan_to_num(share), 0, 1) * agreed) / sums(np.ones_like(share))
 
 
 def _window_sums(values: np.ndarray, radius: int) -> np.ndarray:

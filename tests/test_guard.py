@@ -159,3 +159,19 @@ def test_lost_and_negative_samples_do_not_spoil_the_image() -> None:
     assert (image >= 0).all()
     assert image[0, 5, 5] == wrong[0, 5, 5], "there is no noisy mean to go to"
     assert np.array_equal(image[:, 40:], merge_halves(clean, wrong, wrong)[0].radiance[:, 40:])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_fireflies_do_not_speak_for_their_surroundings(count: int) -> None:
+    """A pixel that both halves find bright makes noise around it no better than the denoised image."""
+    truth = RENDERER.reference(VIEW)
+    one = pair(1)
+    assert one.partner is not None
+    halves = [np.array(one.input.radiance), np.array(one.target)]
+    for half in halves:
+        half[:, 40, 40 : 40 + 3 * count : 3] = 500.0
+    bright = FramePair.of_halves(one.input.with_planes(radiance=halves[0]), one.partner.with_planes(radiance=halves[1]))
+    image = merge_halves(bright, truth, truth)[0].radiance
+    expected = merge_halves(one, truth, truth)[0].radiance
+    around = np.s_[:, 36:40, 36:50]
+    assert np.abs(image[around] - truth[around]).mean() <= np.abs(expected[around] - truth[around]).mean() + 1e-3
