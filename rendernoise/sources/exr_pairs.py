@@ -139,7 +139,9 @@ class ExrPairs:
     def _frame(self, path: Path, number: int, source_frame: int) -> Frame:
         frame = read_frame(path, number=number)
         metadata = {**frame.metadata, "source": str(path), "source_frame": source_frame}
-        kept = [name for name in frame.planes if name in (*self.planes, *NEEDS)]
+        # What neighbours are found by, beside what the network sees.
+        beside = set(NEEDS) - set(PLANES)
+        kept = [name for name in frame.planes if name in self.planes or name in beside]
         return replace(frame, planes={name: frame.planes[name] for name in kept}, metadata=metadata)
 
     def _check_headers(self) -> tuple[str, ...]:
