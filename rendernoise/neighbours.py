@@ -1,4 +1,4 @@
-"""What the frames around a frame know of it, where all of them are files."""
+"""What the frames around a frame know of it."""
 
 from __future__ import annotations
 
@@ -14,31 +14,26 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Neighbours(Generic[Key]):
-    """Gives frames their history; keeps the surfaces of the last few, so that memory does not grow with the shot.
+    """Finds the surfaces around frames; keeps the last few, so that memory does not grow with the shot.
 
     Args:
-        order: The keys of a shot's frames, in order.
         window: Frames on each side that a frame may know of.
         read: Reads the renders of one frame. A frame that cannot be read knows nothing.
     """
 
-    def __init__(self, order: Sequence[Key], window: int, read: Callable[[Key], Sequence[Frame]]) -> None:
-        self.window = window
-        self._order = list(order)
-        self._places = {key: place for place, key in enumerate(self._order)}
-        self._read = read
+    def __init__(self, window: int, read: Callable[[Key], Sequence[Frame]]) -> None:
+        self.window, self._read = window, read
         self._surfaces: dict[Key, Surface | None] = {}
 
-    def inform(self, key: Key, renders: Sequence[Frame]) -> list[Frame]:
-        """The renders of a frame, each with its history and reliability."""
-        place = self._places[key]
-        near = self._order[max(0, place - self.window) : place + 1 + self.window]
-        others = [surface for other in near if other != key and (surface := self._surface(other)) is not None]
-        informed: list[Frame] = []
-        for render in renders:
-            mean, reliability = history(render, others, render.spp or 1)
-            informed.append(render.with_planes(history=mean, reliability=reliability))
-        return informed
+    def around(self, key: Key, order: Sequence[Key]) -> list[Surface]:
+        """What the frames next to one in ``order`` show, with all their samples."""
+        place = order.index(key)
+        near = [*order[max(0, place - self.window) : place], *order[place + 1 : place + 1 + self.window]]
+        return [surface for other in near if (surface := self._surface(other)) is not None]
+
+    def forget(self, key: Key) -> None:
+        """The renders of a frame have become others."""
+        self._surfaces.pop(key, None)
 
     def _surface(self, key: Key) -> Surface | None:
         if key not in self._surfaces:
@@ -53,5 +48,18 @@ class Neighbours(Generic[Key]):
             merged = average_shared(renders)
         except (ImageError, InputError, SceneError, ValueError):
             return None  # said when its own turn comes
-        # Renders that do not tell their samples count alike.
-        return Surface.of(merged if merged.spp else replace(merged, spp=len(renders)))
+        return Surface.of(replace(merged, spp=sum(map(counted_spp, renders))))
+
+
+def counted_spp(render: Frame) -> int:
+    """Samples per pixel of a render; those that do not tell count alike."""
+    return render.spp or 1
+
+
+def informed(renders: Sequence[Frame], others: Sequence[Surface]) -> list[Frame]:
+    """The renders of a frame, each with the history and reliability that other frames give it."""
+    found: list[Frame] = []
+    for render in renders:
+        mean, reliability = history(render, others, counted_spp(render))
+        found.append(render.with_planes(history=mean, reliability=reliability))
+    return found

@@ -15,12 +15,12 @@ from rendernoise.denoiser import Denoiser
 from rendernoise.errors import ImageError, InputError, RendernoiseError
 from rendernoise.frame import Frame, FramePair, Plane
 from rendernoise.guard import ErrorEstimate, estimate_error, merge_halves
-from rendernoise.history import NEEDS
+from rendernoise.history import NEEDS, Surface
 from rendernoise.io.atomic import make_directory
 from rendernoise.io.exr import Exr, count_bad, read, read_frame, replace_radiance, to_frame, write
 from rendernoise.io.exr_look import look, radiance_window, roles_of, size_text
 from rendernoise.io.sequence import find, format_frames, frame_path
-from rendernoise.neighbours import Neighbours
+from rendernoise.neighbours import Neighbours, informed
 from rendernoise.sources.exr_pairs import match, same_picture
 
 Emit = Callable[[dict[str, Any]], None]
@@ -181,7 +181,7 @@ def denoise_sequence(
         start = time.monotonic()
         facts = {"frame": files.number, "path": str(files.out), "done": done, "of": len(left)}
         try:
-            exr, radiance, estimate = _denoise(denoiser, files, roles, around.get(files.sequence), emit)
+            exr, radiance, estimate = _denoise(denoiser, files, roles, around(files), emit)
         except (ImageError, InputError) as error:
             failed.append((files, _with_path(error, files.path)))
             emit({"event": "failed", **facts, "text": failed[-1][1]})
@@ -203,8 +203,11 @@ def failure_text(outcome: Outcome) -> str:
     return f"{len(outcome.failed)} of {total} frames failed: {numbers}. The others are written"
 
 
-def _around(known: list[FrameFiles], window: int, roles: Mapping[str, str] | None) -> dict[str, Neighbours[Path]]:
-    """Of each sequence with more than one frame, what its frames know of each other."""
+Around = Callable[[FrameFiles], list[Surface]]
+
+
+def _around(known: list[FrameFiles], window: int, roles: Mapping[str, str] | None) -> Around:
+    """Finds the surfaces around a frame of a sequence; none for files that belong to no sequence."""
     halves = {files.path: files.half for files in known}
 
     def read_renders(path: Path) -> list[Frame]:
@@ -213,21 +216,21 @@ def _around(known: list[FrameFiles], window: int, roles: Mapping[str, str] | Non
     sequences: dict[str, list[Path]] = {}
     for files in known:
         sequences.setdefault(files.sequence, []).append(files.path)
-    shots = {name: found for name, found in sequences.items() if name and window and len(found) > 1}
-    return {name: Neighbours(found, window, read_renders) for name, found in shots.items()}
+    neighbours = Neighbours(window, read_renders)
+    return lambda files: neighbours.around(files.path, sequences[files.sequence]) if files.sequence else []
 
 
 def _denoise(
     denoiser: Denoiser,
     files: FrameFiles,
     roles: Mapping[str, str] | None,
-    around: Neighbours[Path] | None,
+    others: list[Surface],
     emit: Emit,
 ) -> tuple[Exr, Plane, ErrorEstimate | None]:
     exr, a = _read(denoiser, files.path, files.number, roles, emit)
     if files.half is None:
-        if around:
-            (a,) = around.inform(files.path, [a])
+        if others:
+            (a,) = informed([a], others)
         return exr, _finite(denoiser.radiance(a), files.path), None
     other, b = _read(denoiser, files.half, files.number, roles, emit)
     windows = [radiance_window(e, roles_of(e, p, roles)) for e, p in ((exr, files.path), (other, files.half))]
@@ -236,8 +239,8 @@ def _denoise(
             f"{files.half} is {size_text(windows[1])}, but {files.path} is {size_text(windows[0])}",
             "Render both halves at one size",
         )
-    if around:
-        a, b = around.inform(files.path, [a, b])
+    if others:
+        a, b = informed([a, b], others)
     pair = FramePair.of_halves(a, b)
     if same_picture(pair):
         text = f"{files.half} is the same picture as {files.path}: without independent noise there is no estimate"

@@ -15,7 +15,7 @@ from rendernoise.frame import Frame
 from rendernoise.io.exr import read, read_frame
 from rendernoise.io.renders import write_half
 from rendernoise.model import DenoisingModel, ModelSpec
-from rendernoise.neighbours import Neighbours
+from rendernoise.neighbours import Neighbours, informed
 from rendernoise.render.analytic import AnalyticRenderer
 from rendernoise.render.camera import View
 from rendernoise.weights import base_path
@@ -114,9 +114,9 @@ def test_reliability_counts_samples_or_frames(window: int, known: int) -> None:
         return Frame(frame.planes, spp, number, projection=frame.projection)
 
     for spp in (8, 0):  # 0: nobody says
-        around = Neighbours(FRAMES, window, lambda number, spp=spp: [render(number, spp)])
-        (informed,) = around.inform(3, [render(3, spp)])
-        assert informed.planes["reliability"].max() == known
+        neighbours: Neighbours[int] = Neighbours(window, lambda number, spp=spp: [render(number, spp)])
+        (frame,) = informed([render(3, spp)], neighbours.around(3, FRAMES))
+        assert frame.planes["reliability"].max() == known
 
 
 def test_memory_is_that_of_the_window() -> None:
@@ -126,12 +126,11 @@ def test_memory_is_that_of_the_window() -> None:
         asked.append(number)
         return [RENDERER.render(View(number), spp=2, seed=number)]
 
-    around = Neighbours(range(1, 30), 2, read_one)
+    neighbours = Neighbours(2, read_one)
     for number in range(1, 30):
-        around.inform(number, read_one(number))
-        assert len(around._surfaces) <= 5
-    # Once as a frame, once as a neighbour.
-    assert max(asked.count(number) for number in range(1, 30)) == 2
+        assert len(neighbours.around(number, range(1, 30))) == 2 + (2 < number < 28) + (1 < number < 29)
+        assert len(neighbours._surfaces) <= 5
+    assert max(asked.count(number) for number in range(1, 30)) == 1
 
 
 def lit_sky(frame: Frame) -> Frame:
@@ -146,7 +145,7 @@ def test_a_moving_light_leaves_no_ghost(light_step: float) -> None:
     """The lamp moves by so many units a frame, 5 of them from the camera; the ball rolls as well."""
     moving = AnalyticRenderer((128, 96), light_step=light_step)
     denoiser = Denoiser.load(base_path("kernel_pyramid"), "cpu")
-    around = Neighbours(FRAMES, 2, lambda n: [lit_sky(moving.render(View(n), spp=32, seed=n))])
+    neighbours: Neighbours[int] = Neighbours(2, lambda n: [lit_sky(moving.render(View(n), spp=32, seed=n))])
     frame = lit_sky(moving.render(View(3), spp=32, seed=99))
     truth = moving.reference(View(3))
 
@@ -154,7 +153,7 @@ def test_a_moving_light_leaves_no_ghost(light_step: float) -> None:
         return float((np.square(image - truth) / (np.square(truth) + 0.01)).mean())
 
     alone = error(denoiser.radiance(frame))
-    together = error(denoiser.radiance(around.inform(3, [frame])[0]))
+    together = error(denoiser.radiance(informed([frame], neighbours.around(3, FRAMES))[0]))
     assert together < 1.1 * alone
     assert light_step or together < 0.9 * alone, "else there would be nothing to believe"
 

@@ -22,7 +22,7 @@ from rendernoise.guard import merge_halves
 from rendernoise.io.exr import read_frame
 from rendernoise.io.sequence import frame_path
 from rendernoise.job import Emit, starting_weights
-from rendernoise.neighbours import Neighbours
+from rendernoise.neighbours import Neighbours, informed
 from rendernoise.online import run_online
 from rendernoise.render.process import RendererProcess
 from rendernoise.render.shot import Shot
@@ -159,13 +159,14 @@ class Weights:
         loaded = starting_weights(self.weights, self.network)
         assert loaded is not None
         denoiser = Denoiser(loaded.model, loaded.provenance, pick_device(self.device))
-        around = Neighbours(cell.numbers, denoiser.window_of(self.window), lambda number: cell.noisy(number).halves())
+        neighbours: Neighbours[int] = Neighbours(denoiser.window_of(self.window), lambda n: cell.noisy(n).halves())
         for index, frame in enumerate(cell.frames):
             inputs = [frame.mean()] if self.at_once else frame.halves()
+            others = neighbours.around(frame.number, cell.numbers)
             if not index:
-                _denoise(denoiser, around.inform(frame.number, inputs))
+                _denoise(denoiser, informed(inputs, others))
             start = time.perf_counter()
-            radiance = _denoise(denoiser, around.inform(frame.number, inputs))
+            radiance = _denoise(denoiser, informed(inputs, others))
             yield Output(frame.number, radiance, _charged(frame, time.perf_counter() - start))
 
 

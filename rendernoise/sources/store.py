@@ -103,8 +103,8 @@ class PairStore:
         return int(self._entries[index]["number"])
 
     def half_spp(self, number: int) -> int:
-        """Samples per pixel of all visible inputs of a frame."""
-        return sum(self._entries[i]["spp"][0] for i in self._of_frame[number])
+        """Samples per pixel of all visible inputs of a frame; inputs that do not tell count alike."""
+        return sum(self._entries[i]["spp"][0] or 1 for i in self._of_frame[number])
 
     def indices(self, number: int) -> list[int]:
         """The visible pairs of a frame, in order of arrival."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 
-from rendernoise.frame import Frame, average_shared
-from rendernoise.history import Surface, history
+from rendernoise.frame import Frame
+from rendernoise.history import history
+from rendernoise.neighbours import Neighbours
 from rendernoise.sources.store import PairStore
 
 
@@ -19,13 +20,13 @@ class ShotHistory:
     """
 
     def __init__(self, store: PairStore, window: int, shot_of: Callable[[int], Hashable] = lambda number: None) -> None:
-        self.store, self.window, self.shot_of = store, window, shot_of
-        self._surfaces: dict[int, Surface | None] = {}
+        self.store, self.shot_of = store, shot_of
+        self._neighbours: Neighbours[int] = Neighbours(window, self._renders)
 
     def shown(self, indices: Iterable[int]) -> None:
         """Some pairs of one frame have become visible: what do the frames before them, and those seen so far, know?"""
         for index in indices:
-            self._surfaces.pop(self.store.number(index), None)
+            self._neighbours.forget(self.store.number(index))
             self._renew(index)
 
     def complete(self) -> None:
@@ -37,26 +38,18 @@ class ShotHistory:
     def _renew(self, index: int) -> None:
         """Compute the history of one pair from what is visible."""
         number = self.store.number(index)
-        a, b = self.store.renders(index)
-        others = [surface for n in self._near(number) if (surface := self._surface(n)) is not None]
+        halves = self.store.renders(index)
+        others = self._neighbours.around(number, self._shot(number))
+        # Passes are averaged when they are read, and so are their reliabilities: they count by all of them.
         spp = self.store.half_spp(number)
-        self.store.put_history(index, (history(a, others, spp), history(b, others, spp)))
+        a, b = (history(half, others, spp) for half in halves)
+        self.store.put_history(index, (a, b))
 
-    def _near(self, number: int) -> list[int]:
-        """The visible frames next to a frame, on both sides."""
+    def _shot(self, number: int) -> list[int]:
+        """The visible frames of a frame's shot, in order."""
         shot = self.shot_of(number)
-        numbers = sorted(n for n in self.store.frames if self.shot_of(n) == shot)
-        place = numbers.index(number)
-        return numbers[max(0, place - self.window) : place] + numbers[place + 1 : place + 1 + self.window]
+        return sorted(n for n in self.store.frames if self.shot_of(n) == shot)
 
-    def _surface(self, number: int) -> Surface | None:
-        """What a frame shows, with all its samples; the last few are kept."""
-        if number not in self._surfaces:
-            self._surfaces[number] = Surface.of(self._all_samples(number))
-            while len(self._surfaces) > 2 * self.window + 2:
-                self._surfaces.pop(next(iter(self._surfaces)))
-        return self._surfaces[number]
-
-    def _all_samples(self, number: int) -> Frame:
+    def _renders(self, number: int) -> list[Frame]:
         """Both halves of all visible pairs of a frame."""
-        return average_shared([render for index in self.store.indices(number) for render in self.store.renders(index)])
+        return [render for index in self.store.indices(number) for render in self.store.renders(index)]
