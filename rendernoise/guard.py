@@ -20,6 +20,8 @@ from rendernoise.sources.batching import HOLDOUT_TILE_PX
 
 EPSILON = 0.01
 _Z95 = 1.96
+#: A pixel of one denoised half is at most so many times as bright as the brightest of the other half's next to it.
+AGREEMENT_FACTOR, AGREEMENT_PX = 3.0, 3
 #: Windows of the guard, px on each side of a pixel, and how many standard errors its shares are lowered by. Larger
 #: windows see less of where the denoiser fails, smaller ones take noise for a failure (docs/denoiser.md).
 GUARD_RADIUS_PX = 6
@@ -168,6 +170,24 @@ def merge_halves(pair: FramePair, from_a: Plane, from_b: Plane) -> tuple[Frame, 
     return replace(a, planes=planes, spp=a.spp + b.spp, seed=None), noisy
 
 
+def agreeing(from_a: Plane, from_b: Plane) -> tuple[Plane, Plane]:
+    """Both denoised halves, each without specks that the other knows nothing of.
+
+    A denoiser lets some fireflies through, and those of one half are not in the other. So a pixel becomes no brighter
+    than :data:`AGREEMENT_FACTOR` times the brightest of the other half's 3×3 around it, its colour kept. What both
+    halves see stays as it is; the mean of an image loses 0.5 % at most (docs/denoiser.md).
+
+    Args:
+        from_a: f(A), ``[3, H, W]``.
+        from_b: f(B).
+    """
+    images = torch.from_numpy(np.stack((from_a, from_b)))
+    grey = images.mean(1, keepdim=True)
+    limit = AGREEMENT_FACTOR * F.max_pool2d(grey, AGREEMENT_PX, 1, AGREEMENT_PX // 2).flip(0)
+    limited = (images * (limit / grey.clamp_min(1e-30)).clamp(0, 1)).numpy()
+    return limited[0], limited[1]
+
+
 @dataclass(frozen=True)
 class _Judgement:
     """What the halves say of every pixel.
@@ -189,6 +209,7 @@ class _Judgement:
     @classmethod
     def of(cls, pair: FramePair, from_a: Plane, from_b: Plane) -> _Judgement:
         assert pair.partner is not None
+        from_a, from_b = agreeing(from_a, from_b)
         # In float64: the square of a firefly may exceed float32.
         a, b = pair.input.radiance.astype(np.float64), pair.partner.radiance.astype(np.float64)
         counted = np.logical_and(np.isfinite(a).all(0), np.isfinite(b).all(0))

@@ -6,7 +6,7 @@ at the same distance and has the same normal, and less the surer it is that ligh
 by the albedo, so that textures stay sharp.
 
 All that is used of the frame itself is the one render whose history it is, so that a half's history knows nothing of
-its partner (law 1). Other frames are independent of both halves, and give all their samples.
+its partner (law 1).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Surface:
         distance: w of each pixel's point (:class:`rendernoise.projection.Projection`), ``[H, W]``; 0 where none is.
         taps: Distance (0 also where the radiance is not finite), how far it may differ, unit normal and demodulated
             radiance, ``[H · W, 8]``.
-        samples: Samples per pixel behind the radiance.
+        samples: Samples per pixel behind the radiance; 1 where nobody says.
     """
 
     projection: Projection
@@ -70,7 +70,7 @@ class Surface:
         seen = torch.where(light.isfinite().all(0), distance, 0)
         allowed = DISTANCE_TOLERANCE * distance + _slope(distance)
         taps = torch.cat((seen[None], allowed[None], normal, torch.nan_to_num(light, posinf=0.0)))
-        return cls(frame.projection, distance, taps.flatten(1).T.contiguous(), frame.spp)
+        return cls(frame.projection, distance, taps.flatten(1).T.contiguous(), frame.spp or 1)
 
 
 def _tensor(plane: Plane) -> Tensor:
@@ -113,14 +113,14 @@ def history(frame: Frame, others: Iterable[Surface], samples: int | None = None)
     if own is not None:
         for other in near:
             radiance, valid = _seen(own, other)
-            ratio = other.samples / max(1, own.samples)
+            ratio = other.samples / own.samples
             share = valid * other.samples * _agreement(own.taps[:, 5:] - radiance, valid, size, ratio)
             total.addcmul_(share[:, None], radiance)
             weight += share
     mean = (total / weight.clamp_min(1e-30)[:, None]).T.reshape(3, *size)
     if own is not None:
         mean *= demodulator(torch.nan_to_num(_tensor(frame.planes["albedo"]))[None])[0]
-    reliability = weight.reshape(1, *size) / max(1, frame.spp if samples is None else samples)
+    reliability = weight.reshape(1, *size) / (samples or frame.spp or 1)
     return mean.numpy(), reliability.numpy()
 
 

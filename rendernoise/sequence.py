@@ -203,7 +203,7 @@ def failure_text(outcome: Outcome) -> str:
     return f"{len(outcome.failed)} of {total} frames failed: {numbers}. The others are written"
 
 
-Around = Callable[[FrameFiles], list[Surface]]
+Around = Callable[[FrameFiles], list[list[Surface]]]
 
 
 def _around(known: list[FrameFiles], window: int, roles: Mapping[str, str] | None) -> Around:
@@ -224,13 +224,13 @@ def _denoise(
     denoiser: Denoiser,
     files: FrameFiles,
     roles: Mapping[str, str] | None,
-    others: list[Surface],
+    around: list[list[Surface]],
     emit: Emit,
 ) -> tuple[Exr, Plane, ErrorEstimate | None]:
     exr, a = _read(denoiser, files.path, files.number, roles, emit)
     if files.half is None:
-        if others:
-            (a,) = informed([a], others)
+        if around:
+            (a,) = informed([a], around)
         return exr, _finite(denoiser.radiance(a), files.path), None
     other, b = _read(denoiser, files.half, files.number, roles, emit)
     windows = [radiance_window(e, roles_of(e, p, roles)) for e, p in ((exr, files.path), (other, files.half))]
@@ -239,8 +239,8 @@ def _denoise(
             f"{files.half} is {size_text(windows[1])}, but {files.path} is {size_text(windows[0])}",
             "Render both halves at one size",
         )
-    if others:
-        a, b = informed([a, b], others)
+    if around:
+        a, b = informed([a, b], around)
     pair = FramePair.of_halves(a, b)
     if same_picture(pair):
         text = f"{files.half} is the same picture as {files.path}: without independent noise there is no estimate"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rendernoise.frame import FramePair
-from rendernoise.guard import GUARD_RADIUS_PX, ErrorEstimate, error_map, estimate_error, merge_halves
+from rendernoise.guard import GUARD_RADIUS_PX, ErrorEstimate, agreeing, error_map, estimate_error, merge_halves
 from rendernoise.render.analytic import AnalyticRenderer
 from rendernoise.render.camera import View
 
@@ -159,6 +159,20 @@ def test_lost_and_negative_samples_do_not_spoil_the_image() -> None:
     assert (image >= 0).all()
     assert image[0, 5, 5] == wrong[0, 5, 5], "there is no noisy mean to go to"
     assert np.array_equal(image[:, 40:], merge_halves(clean, wrong, wrong)[0].radiance[:, 40:])
+
+
+def test_what_one_half_alone_sees_is_no_speck_in_the_image() -> None:
+    truth = RENDERER.reference(VIEW)
+    specked = truth.copy()
+    specked[:, 40, 20] *= np.float32(1000)
+    for halves in ((specked, truth), (truth, specked)):
+        image = merge_halves(pair(), *halves)[0].radiance
+        assert (image[:, 40, 20] < 3 * truth[:, 39:42, 19:22].max()).all()
+        assert np.argmax(image[:, 40, 20]) == np.argmax(truth[:, 40, 20]), "its colour stays"
+    assert np.array_equal(agreeing(specked, specked)[0], specked), "what both see is there"
+    assert np.array_equal(agreeing(truth, truth)[1], truth)
+    black = np.zeros_like(truth)
+    assert not agreeing(truth, black)[0].any()
 
 
 @pytest.mark.parametrize("count", [1, 2])

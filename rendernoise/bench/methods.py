@@ -159,15 +159,18 @@ class Weights:
         loaded = starting_weights(self.weights, self.network)
         assert loaded is not None
         denoiser = Denoiser(loaded.model, loaded.provenance, pick_device(self.device))
-        neighbours: Neighbours[int] = Neighbours(denoiser.window_of(self.window), lambda n: cell.noisy(n).halves())
+        neighbours: Neighbours[int] = Neighbours(denoiser.window_of(self.window), lambda n: self._inputs(cell.noisy(n)))
         for index, frame in enumerate(cell.frames):
-            inputs = [frame.mean()] if self.at_once else frame.halves()
-            others = neighbours.around(frame.number, cell.numbers)
+            inputs = self._inputs(frame)
+            around = neighbours.around(frame.number, cell.numbers)
             if not index:
-                _denoise(denoiser, informed(inputs, others))
+                _denoise(denoiser, informed(inputs, around))
             start = time.perf_counter()
-            radiance = _denoise(denoiser, informed(inputs, others))
+            radiance = _denoise(denoiser, informed(inputs, around))
             yield Output(frame.number, radiance, _charged(frame, time.perf_counter() - start))
+
+    def _inputs(self, frame: NoisyFrame) -> list[Frame]:
+        return [frame.mean()] if self.at_once else frame.halves()
 
 
 def _denoise(denoiser: Denoiser, inputs: list[Frame]) -> Plane:

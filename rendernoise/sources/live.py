@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from rendernoise.errors import SceneError
+from rendernoise.errors import InputError, SceneError
 from rendernoise.frame import FramePair
 from rendernoise.render.camera import View
 from rendernoise.render.process import Rendered, RendererProcess, Request
-from rendernoise.seeds import Stream
+from rendernoise.seeds import MAX_PASSES, Stream
 from rendernoise.sources.store import PairStore
 
 #: Renders that a half is made of at most. Training may exchange them between the halves: other inputs, other targets.
@@ -25,6 +25,7 @@ class LivePairs:
     """Renders every view ``passes`` times, frame after frame, pass after pass, into a store.
 
     Each half of a pair is the mean of :func:`parts_of` renders. What the store already holds is not rendered again.
+    More passes of some frames may be asked for with :meth:`extend`; the renderer stays until :meth:`close`.
 
     Args:
         start: Makes the renderer; called only when something must be rendered.
@@ -50,8 +51,11 @@ class LivePairs:
         tell: Callable[[str], None] = lambda line: None,
         shown: Callable[[range], None] = lambda indices: None,
     ) -> None:
-        self._start, self._views, self._passes = start, views, passes
+        self._start, self._views = start, views
         self._run_seed, self._store, self._tell, self._shown = run_seed, store, tell, shown
+        #: Of each pair its place in ``views``, which pass of that frame it is, and how many times ``spp`` it has.
+        self._order = [(view, index, 1) for index in range(passes) for view in range(len(views))]
+        self._usual = len(self._order)
         self._parts = parts_of(spp)
         self._part_spp = spp // self._parts
         #: Pairs that were handed out, or left out because their frame failed.
@@ -63,7 +67,24 @@ class LivePairs:
         self._rendered: Iterator[Rendered] | None = None
 
     def __len__(self) -> int:
-        return len(self._views) * self._passes
+        return len(self._order)
+
+    def extend(self, wanted: Iterable[tuple[int, int]]) -> None:
+        """Ask for more, after all that was asked for before.
+
+        Args:
+            wanted: Frame numbers, and how many times ``spp`` samples each half of one more pass shall have.
+
+        Raises:
+            InputError: A frame would have more passes than the seed tree has streams for.
+        """
+        places = {view.frame: place for place, view in enumerate(self._views)}
+        for number, times in wanted:
+            index = sum(view == places[number] for view, _, _ in self._order)
+            if index >= MAX_PASSES // self._parts:
+                raise InputError(f"frame {number} has {index} passes, and there are no more", "Give more --spp")
+            self._order.append((places[number], index, times))
+        self._rendered = None  # it ends where the order ended
 
     def __iter__(self) -> Iterator[FramePair]:
         """The pairs that are still to come; each is in the store, and visible, when it is yielded.
@@ -82,7 +103,6 @@ class LivePairs:
             self._show_next(left_out=number in self.failed)
             if number not in self.failed:
                 yield self._store.pair(*self._parts_of(index))
-        self.close()
 
     def _render(self, part: int) -> None:
         """Take the next part of a pair from the renderer, which works ahead, into the store."""
@@ -100,7 +120,7 @@ class LivePairs:
 
     def _number(self, index: int) -> int:
         """The frame of a pair."""
-        return self._views[index % len(self._views)].frame
+        return self._views[self._order[index][0]].frame
 
     def _parts_of(self, index: int) -> range:
         """Where the store has the parts of a pair."""
@@ -130,22 +150,24 @@ class LivePairs:
 
     def _request(self, part: int, half: str) -> Request:
         index, part_of_pair = divmod(part, self._parts)
-        pass_index, view_index = divmod(index, len(self._views))
-        view = self._views[view_index]
+        place_of_view, pass_index, times = self._order[index]
+        view = self._views[place_of_view]
         place = pass_index * self._parts + part_of_pair
-        return Request(view, self._part_spp, Stream(self._run_seed, view.frame, place, half).pack())
+        return Request(view, times * self._part_spp, Stream(self._run_seed, view.frame, place, half).pack())
 
     def pass_of(self, index: int) -> int:
         """Which pass of its frame pair ``index`` is."""
-        return index // len(self._views)
+        return self._order[index][1]
 
     def state_dict(self) -> dict[str, Any]:
-        """How many pairs were taken, which places in the store stayed empty, and which frames failed."""
-        return {"taken": self.taken, "skipped": self._store.skipped, "failed": self.failed}
+        """How many pairs were taken and asked for, which places in the store stayed empty, and which frames failed."""
+        asked = [[self._views[view].frame, times] for view, _, times in self._order[self._usual :]]
+        return {"taken": self.taken, "asked": asked, "skipped": self._store.skipped, "failed": self.failed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Show the pairs that were handed out before, and go on with the next."""
         self.failed = {int(n): text for n, text in state["failed"].items()}
+        self.extend(state["asked"])
         skipped = set(state["skipped"])
         while self.taken < state["taken"]:
             # Not by its frame: one that failed in a later pass keeps its earlier ones.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from dataclasses import replace
 
-from rendernoise.frame import Frame
+from rendernoise.frame import Frame, average_shared
 from rendernoise.history import history
 from rendernoise.neighbours import Neighbours
 from rendernoise.sources.store import PairStore
@@ -38,11 +39,10 @@ class ShotHistory:
     def _renew(self, index: int) -> None:
         """Compute the history of one pair from what is visible."""
         number = self.store.number(index)
-        halves = self.store.renders(index)
-        others = self._neighbours.around(number, self._shot(number))
+        around = self._neighbours.around(number, self._shot(number)) or [[], []]
         # Passes are averaged when they are read, and so are their reliabilities: they count by all of them.
         spp = self.store.half_spp(number)
-        a, b = (history(half, others, spp) for half in halves)
+        a, b = (history(half, others, spp) for half, others in zip(self.store.renders(index), around, strict=True))
         self.store.put_history(index, (a, b))
 
     def _shot(self, number: int) -> list[int]:
@@ -51,5 +51,7 @@ class ShotHistory:
         return sorted(n for n in self.store.frames if self.shot_of(n) == shot)
 
     def _renders(self, number: int) -> list[Frame]:
-        """Both halves of all visible pairs of a frame."""
-        return [render for index in self.store.indices(number) for render in self.store.renders(index)]
+        """Both halves of a frame, over all its visible pairs."""
+        halves = zip(*(self.store.renders(index) for index in self.store.indices(number)), strict=True)
+        spp = self.store.half_spp(number)
+        return [replace(average_shared(list(passes)), spp=spp) for passes in halves]

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rendernoise.errors import RendererDied, SceneError
+from rendernoise.errors import InputError, RendererDied, SceneError
 from rendernoise.render.analytic import AnalyticRenderer
 from rendernoise.render.camera import View
 from rendernoise.render.process import Rendered, Request
 from rendernoise.seeds import Stream
+from rendernoise.sources import live as live_module
 from rendernoise.sources.live import LivePairs, parts_of
 from rendernoise.sources.store import PairStore
 
@@ -107,3 +108,36 @@ def test_a_frame_that_fails_is_left_out_from_that_pass_on(
         assert [found.passes(n) for n in found.frames] == list(parts.values())
     assert list(pairs.failed) == [2]
     assert again.failed == pairs.failed
+
+
+def test_more_passes_of_some_frames(tmp_path: Path) -> None:
+    renderer = Failing()
+    pairs, store = live(tmp_path, renderer)
+    list(pairs)
+    pairs.extend([(2, 3), (3, 1)])
+    more = list(pairs)
+    assert [(pair.number, pair.input.spp) for pair in more] == [(2, 24), (3, 8)]
+    assert store.frame_pair(2).input.spp == 8 + 24
+    pairs.extend([(2, 1)])
+    assert [pair.input.spp for pair in pairs] == [8]
+    assert [pairs.pass_of(index) for index in range(len(pairs))] == [0, 0, 0, 1, 1, 2]
+    assert len(set(renderer.places)) == len(renderer.places), "no stream twice"
+
+
+def test_what_was_asked_for_is_not_forgotten(tmp_path: Path) -> None:
+    pairs, store = live(tmp_path, Failing())
+    list(pairs)
+    pairs.extend([(2, 3)])
+    assert next(iter(pairs)).input.spp == 24
+    again, found = live(tmp_path, Failing())
+    again.load_state_dict(pairs.state_dict())
+    assert not list(again)
+    assert np.array_equal(found.frame_pair(2).input.radiance, store.frame_pair(2).input.radiance)
+
+
+def test_passes_end_with_the_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "MAX_PASSES", 4)
+    pairs, _ = live(tmp_path, Failing())
+    pairs.extend([(1, 1)])
+    with pytest.raises(InputError, match=r"frame 1 has 2 passes, and there are no more\. Give more --spp"):
+        pairs.extend([(1, 1)])
