@@ -2,12 +2,12 @@
 
 For halves A and B, their denoised versions f(A) and f(B), d the mean of the latter and n that of the former, E AB = R²
 and E f(A)·B = E f(A) · R, as f(A) does not depend on the noise of B. So products of the two halves stand for what
-involves the unknown truth R, without bias (law 5).
+involves the unknown truth R, without bias (law 5). What :mod:`rendernoise.confidence` makes of it is less exact, and
+surer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,11 +15,10 @@ import torch
 from torch.nn import functional as F
 
 from rendernoise.color import auto_exposure
+from rendernoise.confidence import ErrorEstimate, Evidence, expected_error, kept_pixels, tile_estimate, tile_means
 from rendernoise.frame import Frame, FramePair, Plane
-from rendernoise.sources.batching import HOLDOUT_TILE_PX
 
 EPSILON = 0.01
-_Z95 = 1.96
 #: A pixel of one denoised half is at most so many times as bright as the brightest of the other half's next to it.
 AGREEMENT_FACTOR, AGREEMENT_PX = 3.0, 3
 #: Windows of the guard, px on each side of a pixel, and how many standard errors its shares are lowered by. Larger
@@ -28,146 +27,151 @@ GUARD_RADIUS_PX = 6
 GUARD_CAUTION = 4.0
 #: From where on, and where fully, the gains of a window's pixels agree: their sum over the root of their squares' sum.
 GUARD_AGREEMENT = (1.5, 3.0)
+#: How far the error map averages spread and products, px on each side, and the standard errors that products must be
+#: beyond: a pixel's own spread is one draw, and its products are mostly noise.
+MAP_RADII_PX, MAP_CAUTION = (4, 16), 4.0
 
 
 @dataclass(frozen=True)
-class ErrorEstimate:
-    """An estimated relMSE with its 95 % interval, and the relMSE of the noisy mean of both halves."""
-
-    relmse: float
-    low: float
-    high: float
-    noisy_relmse: float
-
-    def to_json(self) -> dict[str, object]:
-        """As plain JSON values; not a number becomes null."""
-
-        def known(x: float) -> float | None:
-            return float(f"{x:.6g}") if np.isfinite(x) else None
-
-        return {
-            "estimated_relmse": known(self.relmse),
-            "interval": [known(self.low), known(self.high)],
-            "noisy_relmse": known(self.noisy_relmse),
-        }
-
-
-def estimate_error(pair: FramePair, from_a: Plane, from_b: Plane, mask: np.ndarray | None = None) -> ErrorEstimate:
-    """The relMSE of the written image (:func:`merge_halves`) against the unknown truth R.
-
-    E[(d − R)²] = E[d² − f(A)·B − f(B)·A + AB], and for the image d + w (n − d) the guard's share w adds
-    w² (n − d)² − 2 w (R − d)(n − d), of which :func:`merge_halves` knows the estimate. All is divided by d² + 0.01,
-    which shares its noise: a filter that lets fireflies through looks better than it is (a 5×5 blur by 2 % on gamma
-    noise, by 30 % on fireflies).
+class Judgement:
+    """What the halves say of a frame.
 
     Args:
-        pair: Both halves, whole; B must not have been a target of the weights on the pixels that count.
-        from_a: f(A), ``[3, H, W]``.
-        from_b: f(B).
-        mask: ``[H, W]``, the pixels that count; None for all.
-
-    Returns:
-        The estimate, with an interval from the spread over 16 px tiles; it may be slightly negative. NaN
-        where fewer than two tiles count.
+        frame: What is written, with averaged features.
+        noisy: The noisy mean of all samples, ``[3, H, W]``.
+        share: How much of the image is the noisy mean, ``[H, W]``.
+        spread: A quarter of the squared relative difference of both halves as they would be written, ``[H, W]``.
+        error: The estimated squared relative error of the image, unbiased.
+        noisy_error: That of the noisy mean.
+        counted: Whether both halves are finite.
     """
-    judged = _Judgement.of(pair, from_a, from_b)
-    counted = judged.counted if mask is None else judged.counted & mask
-    return _estimate(tile_means(judged.error, counted), tile_means(judged.noisy_error, counted))
+
+    frame: Frame
+    noisy: Plane
+    share: np.ndarray
+    spread: np.ndarray
+    error: np.ndarray
+    noisy_error: np.ndarray
+    counted: np.ndarray
+
+    @classmethod
+    def of(cls, pair: FramePair, from_a: Plane, from_b: Plane) -> Judgement:
+        """Judge a frame.
+
+        The image is d + w (n − d), d without specks (:func:`agreeing`). The share w of the noisy mean minimises the
+        squared error over a window, relative to d² + 0.01: w = Σ (R − d)(n − d) / Σ (n − d)², less four standard
+        errors, and 0 at least (the positive part of James and Stein 1961). The numerator is estimated as
+        (R − d)(n − d) = AB − ½ (f(A)·B + f(B)·A) − d·n + d². So the image comes to the truth as samples grow, also
+        where the denoiser does not.
+
+        Its squared error is E[(d − R)²] = E[d² − f(A)·B − f(B)·A + AB], and w adds w² (n − d)² − 2 w (R − d)(n − d).
+        All is divided by d² + 0.01, which shares its noise: a filter that lets fireflies through looks better than it
+        is (a 5×5 blur by 2 % on gamma noise, by 30 % on fireflies).
+
+        Args:
+            pair: Both halves, whole.
+            from_a: f(A), ``[3, H, W]``.
+            from_b: f(B).
+        """
+        assert pair.partner is not None
+        one, other, half = pair.input, pair.partner, np.float32(0.5)
+        planes = {name: half * (one.planes[name] + other.planes[name]) for name in one.planes if name in other.planes}
+        noisy = planes["radiance"]
+        from_a, from_b = agreeing(from_a, from_b)
+        # In float64: the square of a firefly may exceed float32.
+        a, b = one.radiance.astype(np.float64), other.radiance.astype(np.float64)
+        counted = np.logical_and(np.isfinite(a).all(0), np.isfinite(b).all(0))
+        a, b = np.where(counted, a, 0.0), np.where(counted, b, 0.0)
+        denoised = 0.5 * (from_a.astype(np.float64) + from_b)
+        step = np.where(counted, 0.5 * (a + b) - denoised, 0.0)
+        crossed = a * b - 0.5 * (from_a * b + from_b * a)
+        # (R − d)(n − d) and (n − d)²
+        gain, size = crossed - denoised * step, np.square(step)
+        # In one exposure for all scenes, as the loss is: the image of a brighter scene is the brighter image.
+        exposed = counted / (np.square(denoised * auto_exposure(0.5 * (from_a + from_b))) + EPSILON)
+        share = _cautious_share((exposed * gain).mean(0), (exposed * size).mean(0))
+        # Filters with negative lobes leave negative pixels in the noisy mean.
+        planes["radiance"] = np.maximum(denoised + share * step, 0).astype(np.float32)
+        # (d − R)² = d² − 2 d·R + R², and what the guard's step changes.
+        error = np.square(denoised) + a * b - (from_a * b + from_b * a)
+        error += np.square(share) * size - 2 * share * gain
+        scale = counted / (np.square(denoised) + EPSILON)
+        return cls(
+            replace(one, planes=planes, spp=one.spp + other.spp, seed=None),
+            noisy,
+            share,
+            _spread(from_a, from_b, share * np.where(counted, a - b - (from_a - from_b), 0.0)),
+            (scale * error).mean(0),
+            (scale * np.square(a - b)).mean(0) / 4,
+            counted,
+        )
+
+    def score(self, mask: np.ndarray | None = None) -> ErrorEstimate:
+        """The unbiased estimate of the image's relMSE (law 5).
+
+        Args:
+            mask: ``[H, W]``, the pixels that count; None for all. None of them may have been a target of the weights.
+
+        Returns:
+            The estimate, with an interval from the spread over 16 px tiles; it may be slightly negative. NaN
+            where fewer than two tiles count.
+        """
+        noisy = tile_means(self.noisy_error, self.counted if mask is None else self.counted & mask)
+        return tile_estimate(self.products(mask), float(noisy.mean()) if len(noisy) else np.nan)
+
+    def products(self, mask: np.ndarray | None = None) -> np.ndarray:
+        """What :meth:`score` averages: the unbiased error of each tile that has pixels that count."""
+        return tile_means(self.error, self.counted if mask is None else self.counted & mask)
+
+    def evidence(self, unseen: np.ndarray | None = None) -> Evidence:
+        """What :func:`rendernoise.confidence.frame_estimates` makes an estimate of.
+
+        Args:
+            unseen: ``[H, W]``, the pixels that were never targets of the weights; None for all.
+        """
+        kept = kept_pixels(self.spread)
+        noise = float((self.share * self.spread)[kept].mean())
+        noisy = tile_means(self.noisy_error, self.counted)
+        return Evidence(
+            float(self.spread[kept].mean()), noise, self.products(unseen), float(noisy.mean()) if len(noisy) else np.nan
+        )
+
+    def error_map(self, *, trained: bool) -> Plane:
+        """The expected squared relative error of every pixel, ``[1, H, W]``.
+
+        It is that of the spread, averaged over 9×9 px, and what the products of larger windows surely have beyond it:
+        errors that both halves share have no spread.
+
+        Args:
+            trained: Whether the weights were trained on this shot.
+        """
+        expected = expected_error(self.spread, self.share * self.spread, trained=trained)
+        near, far = (lambda x, r=r: _window_sums(x, r) / _window_sums(np.ones_like(x), r) for r in MAP_RADII_PX)
+        beyond = np.where(self.counted, self.error - expected, 0.0)
+        count = _window_sums(np.ones_like(beyond), MAP_RADII_PX[1])
+        excess = far(beyond) - MAP_CAUTION * np.sqrt(far(np.square(beyond)) / count)
+        return (near(expected) + np.maximum(excess, 0)).astype(np.float32)[None]
 
 
-@dataclass(frozen=True)
-class TileErrors:
-    """The error of one frame tile by tile, where its noise was a target of the weights and where it never was."""
+def _spread(from_a: Plane, from_b: Plane, guarded: np.ndarray) -> np.ndarray:
+    """(f(A) − f(B))² / 4 relative to the darker of both, ``[H, W]``, with what the guard adds to the difference.
 
-    trained: np.ndarray
-    held_out: np.ndarray
-    noisy: np.ndarray
-
-
-def tile_errors(pair: FramePair, from_a: Plane, from_b: Plane, held_out: np.ndarray) -> TileErrors:
-    """What :func:`estimate_error` averages, split by the pixels ``[H, W]`` that were held out of training."""
-    judged = _Judgement.of(pair, from_a, from_b)
-    return TileErrors(
-        tile_means(judged.error, judged.counted & ~held_out),
-        tile_means(judged.error, judged.counted & held_out),
-        tile_means(judged.noisy_error, judged.counted),
-    )
-
-
-def pooled_estimate(frames: Sequence[TileErrors]) -> ErrorEstimate:
-    """The error over the held-out tiles of all frames; NaN where there are fewer than two."""
-    return _estimate(np.concatenate([f.held_out for f in frames]), np.concatenate([f.noisy for f in frames]))
-
-
-def shot_estimates(frames: Sequence[TileErrors]) -> list[ErrorEstimate]:
-    """Each frame's error after training on the whole shot.
-
-    A frame's few held-out tiles alone say little. All its other tiles say more, but flatter weights that learned their
-    noise; by how much, the held-out tiles of all frames tell together. So a frame's estimate is that over its trained
-    tiles plus the shot's mean difference between held-out and trained; for a still that is its held-out tiles alone.
+    The darker, since a speck in one of them would else divide itself.
     """
-    held = pooled_estimate(frames)
-    flattery = held.relmse - float(np.mean([f.trained.mean() for f in frames if len(f.trained)] or [np.nan]))
-    estimates = []
-    for frame in frames:
-        own = _estimate(frame.trained, frame.noisy)
-        mean = own.relmse + flattery
-        margin = float(np.hypot(own.high - own.relmse, held.high - held.relmse))
-        estimates.append(ErrorEstimate(mean, mean - margin, mean + margin, own.noisy_relmse))
-    return estimates
-
-
-def _estimate(tiles: np.ndarray, noisy: np.ndarray) -> ErrorEstimate:
-    """Mean and 95 % interval of independent tiles."""
-    if len(tiles) < 2:
-        return ErrorEstimate(np.nan, np.nan, np.nan, float(noisy.mean()) if len(noisy) else np.nan)
-    mean = float(tiles.mean())
-    margin = _t95(len(tiles) - 1) * float(tiles.std(ddof=1)) / np.sqrt(len(tiles))
-    return ErrorEstimate(mean, mean - margin, mean + margin, float(noisy.mean()))
-
-
-def _t95(degrees: int) -> float:
-    """The 97.5 % point of Student's t, by its expansion around the normal (Abramowitz and Stegun 26.7.5)."""
-    z = _Z95
-    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
-
-
-def error_map(pair: FramePair, from_a: Plane, from_b: Plane, radius_px: int = 16) -> Plane:
-    """The same estimate for every pixel, ``[1, H, W]``: averaged over a window, as one pixel's is mostly noise.
-
-    Negative estimates become 0 and the others are scaled so that the frame's mean stays what it was; where that mean
-    is itself negative they stay as they are, since too much is a better guess than none.
-    """
-    judged = _Judgement.of(pair, from_a, from_b)
-    total = _window_sums(np.where(judged.counted, judged.error, 0.0), radius_px)
-    count = _window_sums(judged.counted.astype(np.float64), radius_px)
-    smooth = total / np.maximum(count, 1)
-    positive = np.maximum(smooth, 0)
-    scale = smooth.mean() / positive.mean() if smooth.mean() > 0 else 1.0
-    return (scale * positive).astype(np.float32)[None]
+    difference = from_a.astype(np.float64) - from_b + guarded
+    darker = np.minimum(from_a, from_b).astype(np.float64)
+    return (np.square(difference) / 4 / (np.square(darker) + EPSILON)).mean(0)
 
 
 def merge_halves(pair: FramePair, from_a: Plane, from_b: Plane) -> tuple[Frame, Plane]:
-    """The image of a frame, with averaged features, and the noisy mean of all samples.
+    """The image of a frame with averaged features, and the noisy mean of all samples (:meth:`Judgement.of`)."""
+    judged = Judgement.of(pair, from_a, from_b)
+    return judged.frame, judged.noisy
 
-    The image is d + w (n − d). The share w of the noisy mean minimises the squared error over a window, relative to
-    d² + 0.01: w = Σ (R − d)(n − d) / Σ (n − d)², less four standard errors, and 0 at least (the positive part of James
-    and Stein 1961). The numerator is estimated as in :func:`estimate_error`:
-    (R − d)(n − d) = AB − ½ (f(A)·B + f(B)·A) − d·n + d². So the image comes to the truth as samples grow, also where
-    the denoiser does not.
 
-    Args:
-        pair: Both halves, whole.
-        from_a: f(A), ``[3, H, W]``.
-        from_b: f(B).
-    """
-    assert pair.partner is not None
-    a, b = pair.input, pair.partner
-    half = np.float32(0.5)
-    planes = {name: half * (a.planes[name] + b.planes[name]) for name in a.planes if name in b.planes}
-    noisy = planes["radiance"]
-    planes["radiance"] = _Judgement.of(pair, from_a, from_b).image
-    return replace(a, planes=planes, spp=a.spp + b.spp, seed=None), noisy
+def estimate_error(pair: FramePair, from_a: Plane, from_b: Plane, mask: np.ndarray | None = None) -> ErrorEstimate:
+    """The unbiased estimate of the image's relMSE (:meth:`Judgement.score`)."""
+    return Judgement.of(pair, from_a, from_b).score(mask)
 
 
 def agreeing(from_a: Plane, from_b: Plane) -> tuple[Plane, Plane]:
@@ -186,49 +190,6 @@ def agreeing(from_a: Plane, from_b: Plane) -> tuple[Plane, Plane]:
     limit = AGREEMENT_FACTOR * F.max_pool2d(grey, AGREEMENT_PX, 1, AGREEMENT_PX // 2).flip(0)
     limited = (images * (limit / grey.clamp_min(1e-30)).clamp(0, 1)).numpy()
     return limited[0], limited[1]
-
-
-@dataclass(frozen=True)
-class _Judgement:
-    """What the halves say of every pixel.
-
-    Args:
-        image: What is written, ``[3, H, W]``, float32.
-        share: How much of it is the noisy mean, ``[H, W]``.
-        error: The estimated squared relative error of the image.
-        noisy_error: That of the noisy mean.
-        counted: Whether both halves are finite.
-    """
-
-    image: Plane
-    share: np.ndarray
-    error: np.ndarray
-    noisy_error: np.ndarray
-    counted: np.ndarray
-
-    @classmethod
-    def of(cls, pair: FramePair, from_a: Plane, from_b: Plane) -> _Judgement:
-        assert pair.partner is not None
-        from_a, from_b = agreeing(from_a, from_b)
-        # In float64: the square of a firefly may exceed float32.
-        a, b = pair.input.radiance.astype(np.float64), pair.partner.radiance.astype(np.float64)
-        counted = np.logical_and(np.isfinite(a).all(0), np.isfinite(b).all(0))
-        a, b = np.where(counted, a, 0.0), np.where(counted, b, 0.0)
-        denoised = 0.5 * (from_a.astype(np.float64) + from_b)
-        step = np.where(counted, 0.5 * (a + b) - denoised, 0.0)
-        crossed = a * b - 0.5 * (from_a * b + from_b * a)
-        # (R − d)(n − d) and (n − d)²
-        gain, size = crossed - denoised * step, np.square(step)
-        # In one exposure for all scenes, as the loss is: the image of a brighter scene is the brighter image.
-        exposed = counted / (np.square(denoised * auto_exposure(0.5 * (from_a + from_b))) + EPSILON)
-        share = _cautious_share((exposed * gain).mean(0), (exposed * size).mean(0))
-        # Filters with negative lobes leave negative pixels in the noisy mean.
-        image = np.maximum(denoised + share * step, 0).astype(np.float32)
-        # (d − R)² = d² − 2 d·R + R², and what the guard's step changes.
-        error = np.square(denoised) + a * b - (from_a * b + from_b * a)
-        error += np.square(share) * size - 2 * share * gain
-        scale = counted / (np.square(denoised) + EPSILON)
-        return cls(image, share, (scale * error).mean(0), (scale * np.square(a - b)).mean(0) / 4, counted)
 
 
 def _cautious_share(gain: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -269,16 +230,3 @@ def _window_sums(values: np.ndarray, radius: int) -> np.ndarray:
     side = 2 * radius + 1
     image = F.avg_pool2d(image, (side, 1), 1, (radius, 0), divisor_override=1)
     return F.avg_pool2d(image, (1, side), 1, (0, radius), divisor_override=1)[0, 0].numpy()
-
-
-def tile_means(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """The mean over the counted pixels of every tile that has any."""
-    rows = np.arange(0, values.shape[0], HOLDOUT_TILE_PX)
-    columns = np.arange(0, values.shape[1], HOLDOUT_TILE_PX)
-
-    def sums(x: np.ndarray) -> np.ndarray:
-        return np.add.reduceat(np.add.reduceat(x, rows, axis=0), columns, axis=1).ravel()
-
-    count = sums(counted.astype(np.float64))
-    total = sums(np.where(counted, values, 0.0))
-    return total[count > 0] / count[count > 0]

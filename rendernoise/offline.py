@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from rendernoise._version import __version__
+from rendernoise.confidence import ErrorEstimate, tile_estimate
 from rendernoise.config import TrainConfig
 from rendernoise.denoiser import Denoiser, pick_device
 from rendernoise.errors import InputError, RunError
 from rendernoise.frame import FramePair
-from rendernoise.guard import ErrorEstimate, TileErrors, pooled_estimate, tile_errors
+from rendernoise.guard import Judgement
 from rendernoise.job import Emit, TrainingJob, starting_weights
 from rendernoise.losses import Loss, get_loss
 from rendernoise.model import DenoisingModel, ModelSpec
@@ -211,13 +212,16 @@ def measure_held_out(denoiser: Denoiser, store: PairStore) -> ErrorEstimate:
     NaN where no pair has two noisy halves, or no frame is large enough for held-out tiles.
     """
     numbers = [n for n in store.frames if n < SECOND_INPUT]
-    errors: list[TileErrors] = []
+    errors: list[np.ndarray] = []
+    noisy: list[float] = []
     for number in numbers[:: max(1, len(numbers) // MEASURED_FRAMES)][:MEASURED_FRAMES]:
         pair = _halves(store, number)
         mask = held_out(pair.input.height, pair.input.width, number)
         if pair.partner is not None and mask.any():
-            errors.append(tile_errors(pair, *denoiser.halves(pair), mask))
-    return pooled_estimate(errors) if errors else ErrorEstimate(np.nan, np.nan, np.nan, np.nan)
+            judged = Judgement.of(pair, *denoiser.halves(pair))
+            errors.append(judged.products(mask))
+            noisy.append(judged.score().noisy_relmse)
+    return tile_estimate(np.concatenate([np.empty(0), *errors]), float(np.mean(noisy)) if noisy else np.nan)
 
 
 def _halves(store: PairStore, number: int) -> FramePair:

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from rendernoise._version import __version__
 from rendernoise.budget import StepBudget
+from rendernoise.confidence import ErrorEstimate, Evidence, frame_estimates
 from rendernoise.config import OnlineConfig, parse_resolution
 from rendernoise.denoiser import Denoiser, pick_device
 from rendernoise.errors import RendernoiseError, SceneError
 from rendernoise.frame import FramePair
-from rendernoise.guard import ErrorEstimate, TileErrors, estimate_error, shot_estimates, tile_errors
+from rendernoise.guard import Judgement
 from rendernoise.io.exr_image import count_bad
 from rendernoise.job import Emit, TrainingJob, starting_weights
 from rendernoise.losses import get_loss
@@ -188,11 +189,11 @@ class _Job(TrainingJob):
         start = time.monotonic()
         with self.trainer.averaged():
             look = Denoiser(self.trainer.model, device=self.device)
-            from_a, from_b = look.halves(pair)
-        estimate = estimate_error(pair, from_a, from_b)
+            judged = Judgement.of(pair, *look.halves(pair))
+        estimate = judged.score()
         self.estimates[pair.number] = estimate
         if self.config.final_pass:
-            self.files.write(pair, from_a, from_b, "")
+            self.files.write(judged, "")
         self.denoise_s += time.monotonic() - start
         self.log(
             {
@@ -274,26 +275,22 @@ class _Job(TrainingJob):
     def _final_pass(self, denoiser: Denoiser) -> None:
         fingerprint = denoiser.fingerprint()
         numbers = self.store.frames
-        errors = [self._denoise(denoiser, number, fingerprint) for number in numbers]
-        if not self.recipe.crops.hold_out:
-            return
-        for number, estimate in zip(numbers, shot_estimates(errors), strict=True):
-            # Frames too small for held-out tiles keep their score at arrival.
-            if np.isfinite(estimate.relmse):
-                self.estimates[number] = estimate
+        evidence = [self._denoise(denoiser, number, fingerprint) for number in numbers]
+        if self.recipe.crops.hold_out:
+            self.estimates |= dict(zip(numbers, frame_estimates(evidence, trained=True), strict=True))
 
     def _final_denoiser(self) -> Denoiser:
         """What makes the frames that are kept, with the weights that the model has now."""
         return Denoiser(self.trainer.model, self._provenance(), self.device, spins=self.spins)
 
-    def _denoise(self, denoiser: Denoiser, number: int, fingerprint: str) -> TileErrors:
+    def _denoise(self, denoiser: Denoiser, number: int, fingerprint: str) -> Evidence:
         start = time.monotonic()
         pair = self.store.frame_pair(number)
-        from_a, from_b = denoiser.halves(pair)
-        path = self.files.write(pair, from_a, from_b, fingerprint)
+        judged = Judgement.of(pair, *denoiser.halves(pair))
+        path = self.files.write(judged, fingerprint)
         self.denoise_s += time.monotonic() - start
         self.emit({"event": "frame", "frame": number, "path": str(path)})
-        return tile_errors(pair, from_a, from_b, held_out(pair.input.height, pair.input.width, number))
+        return judged.evidence(held_out(pair.input.height, pair.input.width, number))
 
     # -- training -----------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rendernoise._version import __version__
 from rendernoise.color import display
-from rendernoise.frame import FramePair, Plane
-from rendernoise.guard import error_map, merge_halves
+from rendernoise.frame import FramePair
+from rendernoise.guard import Judgement
 from rendernoise.io.exr import write_layers
 from rendernoise.io.image import write_png
 from rendernoise.io.renders import write_half
@@ -31,26 +31,24 @@ class ShotFiles:
     name: str
     seed: int
 
-    def write(self, pair: FramePair, from_a: Plane, from_b: Plane, fingerprint: str) -> Path:
+    def write(self, judged: Judgement, fingerprint: str) -> Path:
         """Write a frame as ``denoised/NAME.0001.exr`` with its layers, and its preview; returns the EXR's path.
 
         Args:
-            pair: Both halves.
-            from_a: f(A), ``[3, H, W]``.
-            from_b: f(B).
+            judged: What the halves say of the frame, denoised with weights of this shot.
             fingerprint: The weights' fingerprint; empty while they are still learning.
 
         Raises:
             OutputError: A file cannot be written.
         """
-        frame, noisy = merge_halves(pair, from_a, from_b)
+        frame = judged.frame
         (self.out / "denoised").mkdir(exist_ok=True)
         (self.out / "preview").mkdir(exist_ok=True)
-        path = frame_path(self.out / "denoised", self.name, pair.number, "exr")
+        path = frame_path(self.out / "denoised", self.name, frame.number, "exr")
         layers = {
             "": frame.radiance,
-            "noisy": noisy,
-            "error": error_map(pair, from_a, from_b),
+            "noisy": judged.noisy,
+            "error": judged.error_map(trained=True),
             **{n: frame.planes[n] for n in _FEATURES if n in frame.planes},
         }
         attributes = {"rendernoise.version": __version__, "spp": frame.spp, "seed": self.seed}
@@ -58,8 +56,8 @@ class ShotFiles:
             attributes["rendernoise.weights"] = fingerprint
         if frame.projection:
             attributes |= frame.projection.to_attribute()
-        write_layers(path, layers, {**attributes, "frame": pair.number})
-        write_png(frame_path(self.out / "preview", self.name, pair.number, "png"), display(frame.radiance))
+        write_layers(path, layers, {**attributes, "frame": frame.number})
+        write_png(frame_path(self.out / "preview", self.name, frame.number, "png"), display(frame.radiance))
         return path
 
     def write_halves(self, pair: FramePair) -> None:

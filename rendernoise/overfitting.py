@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from rendernoise.confidence import tile_means
 from rendernoise.denoiser import Denoiser
-from rendernoise.guard import tile_means
 from rendernoise.sources.batching import held_out
 from rendernoise.sources.store import PairStore
 from rendernoise.trainer import Trainer

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from rendernoise._version import __version__
+from rendernoise.confidence import ErrorEstimate, frame_estimates
 from rendernoise.denoiser import Denoiser
 from rendernoise.errors import ImageError, InputError, RendernoiseError
 from rendernoise.frame import Frame, FramePair, Plane
-from rendernoise.guard import ErrorEstimate, estimate_error, merge_halves
+from rendernoise.guard import Judgement
 from rendernoise.history import NEEDS, Surface
 from rendernoise.io.atomic import make_directory
 from rendernoise.io.exr import Exr, count_bad, read, read_frame, replace_radiance, to_frame, write
@@ -245,10 +246,9 @@ def _denoise(
     if same_picture(pair):
         text = f"{files.half} is the same picture as {files.path}: without independent noise there is no estimate"
         emit({"event": "note", "text": text})
-    from_a, from_b = denoiser.halves(pair)
-    merged, _ = merge_halves(pair, from_a, from_b)
-    estimate = None if same_picture(pair) else estimate_error(pair, from_a, from_b)
-    return exr, _finite(merged.radiance, files.path), estimate
+    judged = Judgement.of(pair, *denoiser.halves(pair))
+    (estimate,) = [None] if same_picture(pair) else frame_estimates([judged.evidence()], trained=False)
+    return exr, _finite(judged.frame.radiance, files.path), estimate
 
 
 def _read(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rendernoise.frame import FramePair
-from rendernoise.guard import GUARD_RADIUS_PX, ErrorEstimate, agreeing, error_map, estimate_error, merge_halves
+from rendernoise.guard import GUARD_RADIUS_PX, Judgement, agreeing, estimate_error, merge_halves
 from rendernoise.render.analytic import AnalyticRenderer
 from rendernoise.render.camera import View
 
@@ -70,7 +70,7 @@ def test_lost_samples_do_not_count() -> None:
     broken = FramePair.of_halves(clean.input, clean.partner.with_planes(radiance=target))
     estimate = estimate_error(broken, truth, truth)
     assert estimate.relmse == pytest.approx(estimate_error(clean, truth, truth).relmse, abs=0.01)
-    assert np.isfinite(error_map(broken, truth, truth)).all()
+    assert np.isfinite(Judgement.of(broken, truth, truth).error_map(trained=True)).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (3, 5)])
@@ -79,24 +79,31 @@ def test_a_frame_of_one_tile_has_no_interval(size: tuple[int, int], random_pair:
     estimate = estimate_error(tiny, tiny.input.radiance, tiny.target)
     assert np.isnan(estimate.relmse)
     assert estimate.to_json().items() >= {"estimated_relmse": None, "interval": [None, None]}.items()
-    shown = error_map(tiny, tiny.input.radiance, tiny.target)
+    shown = Judgement.of(tiny, tiny.input.radiance, tiny.target).error_map(trained=True)
     assert shown.shape == (1, *size)
     assert (shown >= 0).all()
-
-
-def test_json_values_are_plain_numbers() -> None:
-    made = ErrorEstimate(0.123456789, -0.1, np.inf, 1e-9).to_json()
-    assert made == {"estimated_relmse": 0.123457, "interval": [-0.1, None], "noisy_relmse": 1e-9}
 
 
 def test_the_map_shows_where_the_error_is() -> None:
     truth = RENDERER.reference(VIEW)
     wrong = truth.copy()
     wrong[:, :30, :30] *= 2
-    shown = error_map(pair(spp=256), wrong, wrong)[0]
+    shown = Judgement.of(pair(spp=256), wrong, wrong).error_map(trained=True)[0]
     assert shown.dtype == np.float32
     assert shown[5:15, 5:15].mean() > 20 * shown[60:, 60:].mean()
     assert (shown >= 0).all()
+
+
+def test_the_map_shows_where_the_halves_differ() -> None:
+    one = pair()
+    assert one.partner is not None
+    truth = RENDERER.reference(VIEW)
+    a, b = truth.copy(), truth.copy()
+    a[:, :30, :30], b[:, :30, :30] = one.input.radiance[:, :30, :30], one.target[:, :30, :30]
+    judged = Judgement.of(one, a, b)
+    shown = judged.error_map(trained=False)[0]
+    assert shown[8:22, 8:22].mean() > 20 * shown[60:, 60:].mean()
+    assert judged.error_map(trained=True).mean() > shown.mean()
 
 
 def relmse(image: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from rendernoise import guard, online
 from rendernoise.config import OnlineConfig
 from rendernoise.denoiser import Denoiser
 from rendernoise.frame import Frame, FramePair, Plane, average
-from rendernoise.guard import EPSILON, estimate_error, merge_halves
+from rendernoise.guard import EPSILON, Judgement, estimate_error, merge_halves
 from rendernoise.model import DenoisingModel
 from rendernoise.render.analytic import AnalyticRenderer
 from rendernoise.render.camera import View
@@ -44,22 +44,22 @@ def test_no_step_comes_between_a_pair_and_its_score(
     online_config: Callable[..., OnlineConfig], analytic: Start, monkeypatch: pytest.MonkeyPatch, passes: int
 ) -> None:
     order: list[object] = []
-    step, estimate, put = Trainer.step, online.estimate_error, online.PairStore.show
+    step, score, put = Trainer.step, Judgement.score, online.PairStore.show
 
     def logged_step(self: Trainer, *arguments: object) -> object:
         order.append("step")
         return step(self, *arguments)  # pyright: ignore[reportArgumentType]
 
-    def logged_estimate(pair: FramePair, *arguments: object) -> object:
-        order.append(("score", pair.number))
-        return estimate(pair, *arguments)  # pyright: ignore[reportArgumentType]
+    def logged_score(self: Judgement) -> object:
+        order.append(("score", self.frame.number))
+        return score(self)
 
     def logged_show(self: online.PairStore, index: int) -> object:
         order.append("arrival")
         return put(self, index)
 
     monkeypatch.setattr(Trainer, "step", logged_step)
-    monkeypatch.setattr(online, "estimate_error", logged_estimate)
+    monkeypatch.setattr(Judgement, "score", logged_score)
     monkeypatch.setattr(online.PairStore, "show", logged_show)
     config = online_config(steps=3, passes=passes, final_pass=False, weights="none")
     online.run_online(config, start_renderer=analytic(resolution=SIZE))
