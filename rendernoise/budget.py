@@ -12,6 +12,8 @@ from rendernoise.recipes import MIN_STEPS, Recipe, steps_that_pixels_bear, steps
 
 #: Once training overfits, the steps over which the rate falls to 0, as a share of those before.
 SETTLING_SHARE = 0.15
+#: Steps for each round of samples that were asked for later, as a share of those before the first.
+GOING_ON_SHARE = 0.25
 
 
 @dataclass
@@ -23,7 +25,6 @@ class StepBudget:
         pairs: Pairs of the whole run.
         per_pair: Steps for each pair; None for as many as fill the renderer's nominal time.
         least: Steps at least (``--min-steps``); None for the recipe's.
-        open_end: Whether the clock ends the run (``--time``): there are then as many steps as pixels bear.
         visits: How often a pixel may be a target.
         usual: Steps at least where nobody says otherwise, if pixels bear them.
     """
@@ -32,13 +33,14 @@ class StepBudget:
     pairs: int
     per_pair: int | None
     least: int | None
-    open_end: bool
     visits: int
     usual: int = MIN_STEPS
     #: Steps of the whole run that pixels bear without being learned by heart; 0 before the first pair.
     bearable: int = 0
     #: Where training ends once it overfits; 0 before.
     last_step: int = 0
+    #: Steps for samples that were asked for later.
+    added: int = 0
 
     def for_pair(self, pixels: int, spp: int, device: torch.device) -> int:
         """Steps for a pair of so many pixels and samples per half, which has just arrived."""
@@ -49,15 +51,17 @@ class StepBudget:
 
     @property
     def total(self) -> int:
-        """Steps of the whole run; with an open end the most that there can be."""
-        if self.last_step:
-            return self.last_step
+        """Steps of the whole run."""
+        return self.added + (self.last_step or self._planned)
+
+    @property
+    def _planned(self) -> int:
         total = (self.per_pair or 0) * self.pairs
         if not self.recipe.finish:
             return total
         if self.least is not None:
             return max(total, self.least)
-        return max(total, self.bearable if self.open_end else min(self.usual, self.bearable))
+        return max(total, min(self.usual, self.bearable))
 
     @property
     def wants_symmetries(self) -> bool:
@@ -66,12 +70,18 @@ class StepBudget:
 
     def settle(self, step: int) -> None:
         """Training overfits by this step: let the rate fall to 0 from here, or end here if it did so before."""
-        self.last_step = step if self.last_step else min(self.total, math.ceil(step * (1 + SETTLING_SHARE)))
+        end = step if self.last_step else min(self.total, math.ceil(step * (1 + SETTLING_SHARE)))
+        self.last_step = end - self.added
+
+    def go_on(self) -> None:
+        """Some more steps, as frames have got more samples."""
+        self.added += math.ceil(GOING_ON_SHARE * (self.total - self.added))
 
     def state_dict(self) -> dict[str, Any]:
         """What was found out on the way, as JSON values."""
-        return {"per_pair": self.per_pair, "bearable": self.bearable, "last_step": self.last_step}
+        return {name: getattr(self, name) for name in ("per_pair", "bearable", "last_step", "added")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state_dict` gave."""
-        self.per_pair, self.bearable, self.last_step = state["per_pair"], state["bearable"], state["last_step"]
+        for name, value in state.items():
+            setattr(self, name, value)

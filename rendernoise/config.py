@@ -131,8 +131,11 @@ class OnlineConfig(Rendering):
     """A scene XML, or one for each frame (shot.####.xml)."""
     recipe: Literal["ours", "paper"] = "ours"
     """ours, or the published online loop of Noise2Noise (8 steps a frame, the plain U-Net)."""
+    target_error: float | None = None
+    """Render more samples of each frame until its estimated relMSE, the upper end of the interval, is below this."""
     time: float | None = None
-    """Budget in s: after the renders, train until it is spent. Not repeatable to the pixel."""
+    """Budget in s: what rendering and training leave of it goes into more samples where they help most, or with
+    --target-error into frames that miss it. Not repeatable to the pixel."""
     steps: int | None = None
     """Training steps for each pair; by default as many as fill the renderer's nominal time."""
     min_steps: int | None = None
@@ -158,6 +161,11 @@ class OnlineConfig(Rendering):
         super().__post_init__()
         if not self.scenes:
             raise InputError("no scene was given", "Name a Mitsuba XML file")
+        if self.target_error is not None:
+            if not self.target_error > 0:
+                raise InputError(f"--target-error {self.target_error} is out of range", "Give a relMSE such as 0.01")
+            if self.recipe != "ours" or not self.final_pass:
+                raise InputError("--target-error judges final frames of --recipe ours", "Leave the other option out")
         if self.time is not None and not self.time > 0:
             raise InputError(f"--time {self.time} is out of range", "Give a number of seconds above 0")
         if self.steps is not None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rendernoise._version import __version__
-from rendernoise.budget import StepBudget
+from rendernoise.budget import GOING_ON_SHARE, StepBudget
 from rendernoise.confidence import ErrorEstimate, Evidence, frame_estimates
 from rendernoise.config import OnlineConfig, parse_resolution
 from rendernoise.denoiser import Denoiser, pick_device
@@ -23,6 +23,7 @@ from rendernoise.errors import RendernoiseError, SceneError
 from rendernoise.frame import FramePair
 from rendernoise.guard import Judgement
 from rendernoise.io.exr_image import count_bad
+from rendernoise.io.sequence import format_frames
 from rendernoise.job import Emit, TrainingJob, starting_weights
 from rendernoise.losses import get_loss
 from rendernoise.model import DenoisingModel, ModelSpec
@@ -37,6 +38,7 @@ from rendernoise.recipes import (
     Recipe,
     share_cores,
 )
+from rendernoise.render.probe import usable_cores
 from rendernoise.render.process import RendererProcess, start_mitsuba
 from rendernoise.render.shot import Shot, find_shot
 from rendernoise.run import RunDirectory
@@ -44,7 +46,11 @@ from rendernoise.sources.batching import CropBatcher, held_out
 from rendernoise.sources.live import LivePairs
 from rendernoise.sources.store import PairStore
 from rendernoise.sources.temporal import ShotHistory
+from rendernoise.steering import by_gain, until_good
 from rendernoise.trainer import Trainer
+
+#: A share of the samples that there are; for fewer more, another round does not pay.
+LEAST_GROWTH = 0.1
 
 
 def run_online(
@@ -126,7 +132,6 @@ class _Job(TrainingJob):
             len(self.pairs),
             config.steps if config.steps is not None else recipe.steps,
             config.min_steps,
-            bool(config.time),
             MAX_VISITS_FROM_BASE if base else MAX_VISITS,
             MIN_STEPS_WITH_NEIGHBOURS if base and self.history else MIN_STEPS,
         )
@@ -148,15 +153,19 @@ class _Job(TrainingJob):
         _, train_threads = share_cores(self.device, self.config.variant)
         torch.set_num_threads(train_threads)
         try:
-            self._arrivals()
+            self._arrivals(self.pairs.usual)
         finally:
             torch.set_num_threads(cores)
-        self._finish_training()
-        with self.trainer.averaged():
-            denoiser = self._final_denoiser()
-            if self.config.final_pass:
-                self._final_pass(denoiser)
-            denoiser.save(self.config.out / "weights.safetensors")
+        while True:
+            self._arrivals(len(self.pairs))
+            self._finish_training()
+            with self.trainer.averaged():
+                denoiser = self._final_denoiser()
+                if self.config.final_pass:
+                    self._final_pass(denoiser)
+                denoiser.save(self.config.out / "weights.safetensors")
+            if not self._ask_for_more():
+                break
         if self.config.save_halves:
             for number in self.store.frames:
                 self.files.write_halves(self.store.frame_pair(number))
@@ -165,21 +174,25 @@ class _Job(TrainingJob):
         self.emit({"event": "done", **summary})
         return summary
 
-    def _arrivals(self) -> None:
+    def _arrivals(self, end: int) -> None:
+        """Take pairs up to the ``end``-th; those that were asked for later come without steps of their own."""
         if self.steps_left:  # a resumed run stopped within the steps of a pair that was scored already
             self._train_on_newest(self.pairs.taken - 1)
         arrivals = iter(self.pairs)
-        while True:
+        while self.pairs.taken < end:
             waiting = time.monotonic()
             pair = next(arrivals, None)
             self.wait_s += time.monotonic() - waiting
             if pair is None:
                 break
             index = self.pairs.taken - 1
-            self.steps_left = self.budget.for_pair(pair.input.height * pair.input.width, self.config.spp, self.device)
-            self.batcher.augment = self.budget.wants_symmetries
+            if index < self.pairs.usual:
+                pixels = pair.input.height * pair.input.width
+                self.steps_left = self.budget.for_pair(pixels, self.config.spp, self.device)
+                self.batcher.augment = self.budget.wants_symmetries
             self._score(index, pair)
             self._train_on_newest(index)
+        self.pairs.close()
         if not self.store.frames:
             raise SceneError(next(iter(self.pairs.failed.values())))
 
@@ -192,7 +205,7 @@ class _Job(TrainingJob):
             judged = Judgement.of(pair, *look.halves(pair))
         estimate = judged.score()
         self.estimates[pair.number] = estimate
-        if self.config.final_pass:
+        if self.config.final_pass and not self.pairs.pass_of(index):
             self.files.write(judged, "")
         self.denoise_s += time.monotonic() - start
         self.log(
@@ -272,6 +285,37 @@ class _Job(TrainingJob):
             self.log({"event": "note", "text": text})
         self.budget.settle(step)
 
+    def _ask_for_more(self) -> bool:
+        """Ask for samples of frames that miss the target, or where they help most in the time that is left."""
+        config = self.config
+        estimates = {n: e for n, e in self.estimates.items() if n not in self.pairs.failed and np.isfinite(e.relmse)}
+        units = {n: self.store.half_spp(n) // config.spp for n in estimates}
+        affordable = self._affordable(units) if config.time else None
+        if config.target_error:
+            wanted = until_good({n: e.high for n, e in estimates.items()}, units, config.target_error, affordable)
+        elif affordable and self.recipe.finish and self.config.final_pass:
+            wanted = by_gain({n: e.relmse for n, e in estimates.items()}, units, affordable)
+        else:
+            return False
+        if not wanted:
+            return False
+        least, most = (2 * config.spp * choose(wanted.values()) for choose in (min, max))
+        text = f"{len(wanted)} of {len(units)} frames get {least} to {most} spp more: {format_frames(set(wanted))}"
+        self.log({"event": "note", "text": text})
+        self.pairs.extend(sorted(wanted.items()))
+        self.budget.go_on()
+        self.watch = OverfitWatch()
+        self.checkpoint()
+        return True
+
+    def _affordable(self, units: dict[int, int]) -> int:
+        """Units of samples that the time allows for, with the training and the final pass that follow."""
+        assert self.config.time is not None
+        train_s = GOING_ON_SHARE * self.train_s
+        left_s = self.config.time - self.elapsed() - train_s - 2 * self._final_pass_s()
+        affordable = int(left_s * sum(units.values()) / max(1e-9, self.pairs.render_s))
+        return affordable if affordable >= LEAST_GROWTH * sum(units.values()) else 0
+
     def _final_pass(self, denoiser: Denoiser) -> None:
         fingerprint = denoiser.fingerprint()
         numbers = self.store.frames
@@ -342,6 +386,8 @@ class _Job(TrainingJob):
 
     def _start_mitsuba(self) -> RendererProcess:
         render_threads, _ = share_cores(self.device, self.config.variant)
+        if self.pairs.taken >= self.pairs.usual:  # nothing else is to be done while more samples are rendered
+            render_threads = usable_cores()
         options = {
             "resolution": parse_resolution(self.config.resolution),
             "threads": render_threads,
@@ -369,8 +415,8 @@ class _Job(TrainingJob):
         }
 
     def _summary(self) -> dict[str, Any]:
-        spp = 2 * self.config.spp * self.config.passes
-        frames = [{"frame": n, "spp": spp, **self.estimates[n].to_json()} for n in sorted(self.estimates)]
+        spp = {n: 2 * self.store.half_spp(n) for n in self.store.frames}
+        frames = [{"frame": n, "spp": spp[n], **self.estimates[n].to_json()} for n in sorted(self.estimates)]
         return {
             "wall_s": self.elapsed(),
             "render_s": round(self.pairs.render_s, 3),
@@ -379,7 +425,7 @@ class _Job(TrainingJob):
             "wait_s": round(self.wait_s, 3),
             "steps": self.trainer.step_count,
             "skipped_steps": self.trainer.skipped,
-            "spp": spp,
+            "spp": round(sum(spp.values()) / len(spp)),
             "version": __version__,
             "frames": frames,
             "failed": [{"frame": n, "error": text} for n, text in sorted(self.pairs.failed.items())],

@@ -16,7 +16,7 @@ STEPS_PER_FRAME = 112
 
 
 def budget_of(pairs: int, **changes: Any) -> StepBudget:
-    options = {"per_pair": None, "least": None, "open_end": False, "visits": MAX_VISITS_FROM_BASE}
+    options = {"per_pair": None, "least": None, "visits": MAX_VISITS_FROM_BASE}
     return StepBudget(RECIPES["ours"], pairs, **{**options, **changes})
 
 
@@ -39,7 +39,6 @@ def test_steps_of_a_pair_end_where_its_pixels_come_up_too_often() -> None:
         (1, {"least": 500}, 500),
         (24, {"least": 100}, 24 * 17),
         (24, {"usual": 600}, 600),
-        (24, {"open_end": True}, 24 * STEPS_PER_FRAME),
         (1, {"visits": 2 * MAX_VISITS_FROM_BASE}, 2 * STEPS_PER_FRAME + 1),
         (24, {"recipe": RECIPES["paper"], "per_pair": 8}, 24 * 8),
     ],

@@ -55,7 +55,8 @@ class LivePairs:
         self._run_seed, self._store, self._tell, self._shown = run_seed, store, tell, shown
         #: Of each pair its place in ``views``, which pass of that frame it is, and how many times ``spp`` it has.
         self._order = [(view, index, 1) for index in range(passes) for view in range(len(views))]
-        self._usual = len(self._order)
+        #: Pairs that were asked for at the start.
+        self.usual = len(self._order)
         self._parts = parts_of(spp)
         self._part_spp = spp // self._parts
         #: Pairs that were handed out, or left out because their frame failed.
@@ -161,7 +162,7 @@ class LivePairs:
 
     def state_dict(self) -> dict[str, Any]:
         """How many pairs were taken and asked for, which places in the store stayed empty, and which frames failed."""
-        asked = [[self._views[view].frame, times] for view, _, times in self._order[self._usual :]]
+        asked = [[self._views[view].frame, times] for view, _, times in self._order[self.usual :]]
         return {"taken": self.taken, "asked": asked, "skipped": self._store.skipped, "failed": self.failed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
