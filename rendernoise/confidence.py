@@ -69,7 +69,17 @@ class Evidence:
 
 
 def frame_estimates(frames: Sequence[Evidence], *, trained: bool) -> list[ErrorEstimate]:
-    """The relMSE of each frame of a shot, worst pixels included.
+    """The relMSE of each frame of a shot, worst pixels included."""
+    return _estimates(frames, trained)[0]
+
+
+def shot_estimate(frames: Sequence[Evidence], *, trained: bool) -> ErrorEstimate:
+    """The mean relMSE of the frames of a shot, one at least."""
+    return _estimates(frames, trained)[1]
+
+
+def _estimates(frames: Sequence[Evidence], trained: bool) -> tuple[list[ErrorEstimate], ErrorEstimate]:
+    """Of each frame, and of their mean.
 
     Args:
         frames: In any order; what their products say is said of all together.
@@ -79,11 +89,14 @@ def frame_estimates(frames: Sequence[Evidence], *, trained: bool) -> list[ErrorE
     spread, noise = np.array([[f.spread, f.noise] for f in frames]).reshape(-1, 2).T
     expected = expected_error(spread, noise, trained=trained)
     factor, doubt = _corrected(float(expected.mean()), doubt, frames)
-    margin = float(np.exp(_Z95 * np.hypot(doubt, FRAME_DOUBT)))
-    return [
-        ErrorEstimate(factor * e, factor * e / margin, factor * e * margin, f.noisy)
-        for e, f in zip(expected, frames, strict=True)
-    ]
+
+    def made(relmse: float, frame_doubt: float, noisy: float) -> ErrorEstimate:
+        margin = float(np.exp(_Z95 * np.hypot(doubt, frame_doubt)))
+        return ErrorEstimate(relmse, relmse / margin, relmse * margin, noisy)
+
+    each = [made(factor * float(e), FRAME_DOUBT, f.noisy) for e, f in zip(expected, frames, strict=True)]
+    noisy = float(np.mean([f.noisy for f in frames]))
+    return each, made(factor * float(expected.mean()), FRAME_DOUBT / len(frames) ** 0.5, noisy)
 
 
 def expected_error(spread: np.ndarray, noise: np.ndarray, *, trained: bool) -> np.ndarray:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rendernoise._version import __version__
 from rendernoise.budget import GOING_ON_SHARE, StepBudget
-from rendernoise.confidence import ErrorEstimate, Evidence, frame_estimates
+from rendernoise.confidence import ErrorEstimate, Evidence, frame_estimates, shot_estimate
 from rendernoise.config import OnlineConfig, parse_resolution
 from rendernoise.denoiser import Denoiser, pick_device
 from rendernoise.errors import RendernoiseError, SceneError
@@ -138,6 +138,7 @@ class _Job(TrainingJob):
         self.watch = OverfitWatch()
         self.files = ShotFiles(config.out, shot.name, config.seed)
         self.estimates: dict[int, ErrorEstimate] = {}
+        self.of_shot: ErrorEstimate | None = None
         self.denoise_s = self.wait_s = 0.0
         trainer = Trainer(model, get_loss("hdr", needs="mean"), recipe.trainer, device)
         super().__init__(run, trainer, CropBatcher(self.store, model, recipe.crops, config.seed), emit)
@@ -322,6 +323,7 @@ class _Job(TrainingJob):
         evidence = [self._denoise(denoiser, number, fingerprint) for number in numbers]
         if self.recipe.crops.hold_out:
             self.estimates |= dict(zip(numbers, frame_estimates(evidence, trained=True), strict=True))
+            self.of_shot = shot_estimate(evidence, trained=True)
 
     def _final_denoiser(self) -> Denoiser:
         """What makes the frames that are kept, with the weights that the model has now."""
@@ -427,6 +429,7 @@ class _Job(TrainingJob):
             "skipped_steps": self.trainer.skipped,
             "spp": round(sum(spp.values()) / len(spp)),
             "version": __version__,
+            **(self.of_shot.to_json() if self.of_shot else {}),
             "frames": frames,
             "failed": [{"frame": n, "error": text} for n, text in sorted(self.pairs.failed.items())],
         }

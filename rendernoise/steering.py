@@ -1,6 +1,6 @@
 """Which frames get more samples: until each is good enough, or where seconds help most.
 
-Errors fall as spp^-α with α about a half (docs/benchmarks.md), so half the error costs four times the samples. Plans
+Errors fall as spp^-α with α about 0.65 (0.5 to 0.85, docs/denoiser.md), so half the error costs three times the samples. Plans
 are made of estimates that were there before any of the samples that they ask for.
 """
 
@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Mapping
 
 #: How the error of a denoised frame falls with its samples.
-FALL = 0.5
+FALL = 0.65
 #: A frame gets at most so many times the samples that it has, before it is looked at again.
 MOST_GROWTH = 4
 

@@ -12,6 +12,7 @@ from rendernoise.confidence import (
     Evidence,
     frame_estimates,
     kept_pixels,
+    shot_estimate,
     tile_estimate,
 )
 
@@ -77,6 +78,14 @@ def test_products_speak_for_the_whole_shot_and_spreads_for_frames() -> None:
     assert found[1] > 1.2 * TRAINED_MULTIPLE * 0.002
     backwards = [e.relmse for e in frame_estimates(shot[::-1], trained=True)]
     assert np.allclose(backwards[::-1], found)
+
+
+def test_a_shot_is_the_mean_of_its_frames_and_surer() -> None:
+    shot = [evidence(spread=spread, noisy=noisy) for spread, noisy in ((0.001, 0.1), (0.002, 0.2), (0.006, 0.3))]
+    each, whole = frame_estimates(shot, trained=True), shot_estimate(shot, trained=True)
+    assert whole.relmse == pytest.approx(np.mean([e.relmse for e in each]))
+    assert whole.noisy_relmse == pytest.approx(0.2)
+    assert whole.high / whole.low < each[0].high / each[0].low
 
 
 def test_a_black_frame_has_no_error() -> None:

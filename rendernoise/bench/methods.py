@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rendernoise.bench.config import BenchConfig
 from rendernoise.bench.inputs import NoisyFrame, one_sequence
@@ -41,12 +41,17 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Output:
-    """A method's image of one frame, ``[3, H, W]``, or why there is none."""
+    """A method's image of one frame, ``[3, H, W]``, or why there is none.
+
+    Its ``estimate`` is what it takes its own error for: ``estimated_relmse`` and ``interval``; None for methods that
+    do not tell.
+    """
 
     number: int
     radiance: Plane | None
     seconds: Seconds = Seconds()
     error: str = ""
+    estimate: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -220,12 +225,13 @@ class Online:
         share = 1 / max(1, len(summary["frames"]))
         parts = {name: round(summary[name] * share, 4) for name in ("render_s", "train_s", "denoise_s", "wall_s")}
         failed = {f["frame"]: f["error"] for f in summary["failed"]}
+        estimates = {f["frame"]: {n: f[n] for n in ("estimated_relmse", "interval")} for f in summary["frames"]}
         for frame in cell.frames:
             if frame.number in failed:
                 yield Output(frame.number, None, error=failed[frame.number])
                 continue
             denoised = read_frame(frame_path(cell.work / "denoised", shot.name, frame.number, "exr"))
-            yield Output(frame.number, denoised.radiance, Seconds(**parts))
+            yield Output(frame.number, denoised.radiance, Seconds(**parts), estimate=estimates[frame.number])
 
 
 @dataclass

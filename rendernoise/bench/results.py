@@ -20,7 +20,7 @@ from rendernoise.metrics import METRICS, TEMPORAL_METRICS
 from rendernoise.metrics.flip import FlipExposures
 
 SCHEMA = 1
-_LISTS = ("rows", "timings", "failures", "references", "equal_quality")
+_LISTS = ("rows", "timings", "failures", "references", "equal_quality", "estimates")
 _DICTS = ("frames", "shot_frames", "flip_exposures")
 
 
@@ -67,7 +67,16 @@ def compose(
         "rows": list(rows),
         "timings": list(_timings(name, scores)),
         "equal_quality": equal_quality(rows),
+        "estimates": list(_estimates(name, scores)),
     }
+
+
+def _estimates(scene: str, scores: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What methods took their error for without a reference, beside what it is."""
+    for score in scores:
+        if score["estimate"]:
+            facts = {name: score[name] for name in ("frame", "method", "spp", "seed")}
+            yield {"scene": scene, **facts, **score["estimate"], "relmse": score["values"].get("relmse")}
 
 
 def _timings(scene: str, scores: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

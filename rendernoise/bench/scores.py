@@ -49,12 +49,22 @@ class Scorer:
             except RendernoiseError as error:
                 yield {**facts, "frame": output.number, "error": str(error)}
                 continue
-            common = {**facts, "frame": output.number, "nonfinite_px": bad, "seconds": output.seconds}
+            common = {
+                **facts,
+                "frame": output.number,
+                "nonfinite_px": bad,
+                "seconds": output.seconds,
+                "estimate": output.estimate,
+            }
             values = {n: METRICS[n].compute(image, self._references[output.number]) for n in self._metrics}
             if before is not None and before[0] == output.number - 1:
                 pair = self._references[output.number], self._references[before[0]]
                 values |= {n: m.compute(image, before[1], *pair) for n, m in TEMPORAL_METRICS.items()}
-            yield {**common, "values": {n: _number(v) for n, v in values.items()}, "_image": output.radiance}
+            yield {
+                **common,
+                "values": {n: _number(v) for n, v in values.items()},
+                "_image": output.radiance,
+            }
             before = output.number, image
 
     def within_noise(self, number: int, values: Mapping[str, float | None]) -> bool:

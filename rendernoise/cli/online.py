@@ -16,11 +16,12 @@ def run(config: OnlineConfig, report: Report) -> int:
 
     view = _View(config, report)
     summary = run_online(config, view.event)
-    estimates = [f["estimated_relmse"] for f in summary["frames"] if f["estimated_relmse"] is not None]
-    noisy = [f["noisy_relmse"] for f in summary["frames"] if f["noisy_relmse"] is not None]
-    if estimates:
-        mean, noise = sum(estimates) / len(estimates), sum(noisy) / len(noisy)
-        report.line(f"estimated relMSE {mean:.4f}, noisy {noise:.4f}")
+    if summary.get("estimated_relmse") is not None:
+        low, high = summary["interval"]
+        report.line(
+            f"estimated relMSE {summary['estimated_relmse']:.3g} ({low:.2g} to {high:.2g} with 95 %), "
+            f"noisy {summary['noisy_relmse']:.3g}"
+        )
     report.line(
         f"{len(summary['frames'])} frame(s) at {summary['spp']} spp in {summary['wall_s']:.0f} s: "
         f"{config.out / 'denoised'} (EXR), {config.out / 'preview'} (PNG), {config.out / 'weights.safetensors'}"

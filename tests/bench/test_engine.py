@@ -48,7 +48,7 @@ def weights(tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("short_training")
 def test_every_cell_has_its_row_and_online_sees_the_samples_that_noisy_averages(
-    bench_config: Config, bench: Bench, weights: Path, tmp_path: Path
+    bench_config: Config, bench: Bench, rows_of: Rows, weights: Path, tmp_path: Path
 ) -> None:
     config = bench_config(methods=f"noisy,online,{weights}", repeats=2)
     seen: dict[tuple[int, int], np.ndarray] = {}
@@ -72,6 +72,14 @@ def test_every_cell_has_its_row_and_online_sees_the_samples_that_noisy_averages(
     assert all(row["value"] is not None and row["wall_s"] > 0 for row in results["rows"])
     assert {m["name"] for m in results["metrics"]} == {*METRICS, "temporal"}
     assert results["seeds"] == [0, 1]
+    estimates = results["estimates"]
+    assert {(e["method"], e["frame"], e["spp"], e["seed"]) for e in estimates} == set(
+        itertools.product(("online",), (1, 2), (4, 8), (0, 1))
+    )
+    for e in estimates:
+        assert e["interval"][0] < e["estimated_relmse"] < e["interval"][1]
+        (row,) = rows_of(results, metric="relmse", **{n: e[n] for n in ("method", "frame", "spp", "seed")})
+        assert e["relmse"] == row["value"]
     assert len(results["timings"]) == 2 * 2 * 3
 
     for (spp, seed), noisy in seen.items():

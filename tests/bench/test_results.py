@@ -55,6 +55,7 @@ def results(scene: str = "room", **changes: Any) -> dict[str, Any]:
         "failures": [],
         "skipped": [],
         "equal_quality": [],
+        "estimates": [],
         "notes": ["said"],
     }
     return {**default, **changes}
