@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,16 @@ from torch import Tensor
 
 from rendernoise._version import __version__
 from rendernoise.budget import GOING_ON_SHARE, StepBudget
-from rendernoise.confidence import ErrorEstimate, Evidence, frame_estimates, shot_estimate
 from rendernoise.config import OnlineConfig, parse_resolution
 from rendernoise.denoiser import Denoiser, pick_device
 from rendernoise.errors import RendernoiseError, SceneError
 from rendernoise.frame import FramePair
-from rendernoise.guard import Judgement
 from rendernoise.io.exr_image import count_bad
 from rendernoise.io.sequence import format_frames
 from rendernoise.job import Emit, TrainingJob, starting_weights
 from rendernoise.losses import get_loss
 from rendernoise.model import DenoisingModel, ModelSpec
-from rendernoise.outputs import ShotFiles
+from rendernoise.outputs import ShotFiles, ShotImages
 from rendernoise.overfitting import LOOK_EVERY_STEPS, OverfitWatch
 from rendernoise.recipes import (
     MAX_VISITS,
@@ -42,7 +41,7 @@ from rendernoise.render.probe import usable_cores
 from rendernoise.render.process import RendererProcess, start_mitsuba
 from rendernoise.render.shot import Shot, find_shot
 from rendernoise.run import RunDirectory
-from rendernoise.sources.batching import CropBatcher, held_out
+from rendernoise.sources.batching import CropBatcher
 from rendernoise.sources.live import LivePairs
 from rendernoise.sources.store import PairStore
 from rendernoise.sources.temporal import ShotHistory
@@ -137,9 +136,8 @@ class _Job(TrainingJob):
         )
         self.watch = OverfitWatch()
         self.files = ShotFiles(config.out, shot.name, config.seed)
-        self.estimates: dict[int, ErrorEstimate] = {}
-        self.of_shot: ErrorEstimate | None = None
-        self.denoise_s = self.wait_s = 0.0
+        self.images = ShotImages(self.files, self.store, holds_out=recipe.crops.hold_out)
+        self.wait_s = 0.0
         trainer = Trainer(model, get_loss("hdr", needs="mean"), recipe.trainer, device)
         super().__init__(run, trainer, CropBatcher(self.store, model, recipe.crops, config.seed), emit)
 
@@ -163,7 +161,7 @@ class _Job(TrainingJob):
             with self.trainer.averaged():
                 denoiser = self._final_denoiser()
                 if self.config.final_pass:
-                    self._final_pass(denoiser)
+                    self.images.finish(denoiser, self._written)
                 denoiser.save(self.config.out / "weights.safetensors")
             if not self._ask_for_more():
                 break
@@ -200,15 +198,10 @@ class _Job(TrainingJob):
     def _score(self, index: int, pair: FramePair) -> None:
         """Law 5: measure f on a pair that it has never seen, before the step that uses it."""
         self._tell_of_bad_samples(pair)
-        start = time.monotonic()
         with self.trainer.averaged():
             look = Denoiser(self.trainer.model, device=self.device)
-            judged = Judgement.of(pair, *look.halves(pair))
-        estimate = judged.score()
-        self.estimates[pair.number] = estimate
-        if self.config.final_pass and not self.pairs.pass_of(index):
-            self.files.write(judged, "")
-        self.denoise_s += time.monotonic() - start
+            write = self.config.final_pass and not self.pairs.pass_of(index)
+            estimate = self.images.score(pair, look, write=write)
         self.log(
             {
                 "event": "pair",
@@ -242,8 +235,8 @@ class _Job(TrainingJob):
         if not self.config.final_pass:
             number = self.store.newest
             with self.trainer.averaged():
-                denoiser = self._final_denoiser()
-                self._denoise(denoiser, number, fingerprint="")
+                path, _ = self.images.denoise(self._final_denoiser(), number, fingerprint="")
+            self._written(number, path)
         if self.checkpoint_due() or index + 1 == len(self.pairs):
             self.checkpoint()
 
@@ -289,7 +282,8 @@ class _Job(TrainingJob):
     def _ask_for_more(self) -> bool:
         """Ask for samples of frames that miss the target, or where they help most in the time that is left."""
         config = self.config
-        estimates = {n: e for n, e in self.estimates.items() if n not in self.pairs.failed and np.isfinite(e.relmse)}
+        known = self.images.estimates.items()
+        estimates = {n: e for n, e in known if n not in self.pairs.failed and np.isfinite(e.relmse)}
         units = {n: self.store.half_spp(n) // config.spp for n in estimates}
         affordable = self._affordable(units) if config.time else None
         if config.target_error:
@@ -317,26 +311,12 @@ class _Job(TrainingJob):
         affordable = int(left_s * sum(units.values()) / max(1e-9, self.pairs.render_s))
         return affordable if affordable >= LEAST_GROWTH * sum(units.values()) else 0
 
-    def _final_pass(self, denoiser: Denoiser) -> None:
-        fingerprint = denoiser.fingerprint()
-        numbers = self.store.frames
-        evidence = [self._denoise(denoiser, number, fingerprint) for number in numbers]
-        if self.recipe.crops.hold_out:
-            self.estimates |= dict(zip(numbers, frame_estimates(evidence, trained=True), strict=True))
-            self.of_shot = shot_estimate(evidence, trained=True)
+    def _written(self, number: int, path: Path) -> None:
+        self.emit({"event": "frame", "frame": number, "path": str(path)})
 
     def _final_denoiser(self) -> Denoiser:
         """What makes the frames that are kept, with the weights that the model has now."""
         return Denoiser(self.trainer.model, self._provenance(), self.device, spins=self.spins)
-
-    def _denoise(self, denoiser: Denoiser, number: int, fingerprint: str) -> Evidence:
-        start = time.monotonic()
-        pair = self.store.frame_pair(number)
-        judged = Judgement.of(pair, *denoiser.halves(pair))
-        path = self.files.write(judged, fingerprint)
-        self.denoise_s += time.monotonic() - start
-        self.emit({"event": "frame", "frame": number, "path": str(path)})
-        return judged.evidence(held_out(pair.input.height, pair.input.width, number))
 
     # -- training -----------------------------------------------------------------------------------------------
 
@@ -350,9 +330,8 @@ class _Job(TrainingJob):
         return min(1.0, max(steps, clock))
 
     def _final_pass_s(self) -> float:
-        """Seconds that the final pass will take, judged by the scores at arrival, with a margin."""
-        each_s = 1.5 * self.spins * self.denoise_s / max(1, self.pairs.taken)
-        return each_s * len(self.store.frames) if self.config.final_pass else 0.0
+        """Seconds that the final pass will take at most."""
+        return self.images.seconds(self.spins) if self.config.final_pass else 0.0
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -363,8 +342,7 @@ class _Job(TrainingJob):
             "steps_left": self.steps_left,
             "budget": self.budget.state_dict(),
             "watched": self.watch.errors.tolist(),
-            "estimates": {n: [e.relmse, e.low, e.high, e.noisy_relmse] for n, e in self.estimates.items()},
-            "denoise_s": self.denoise_s,
+            "images": self.images.state_dict(),
             "wait_s": self.wait_s,
         }
 
@@ -383,8 +361,8 @@ class _Job(TrainingJob):
         self.pairs.load_state_dict(state["pairs"])
         self.steps_left = state["steps_left"]
         self.budget.load_state_dict(state["budget"])
-        self.estimates = {int(n): ErrorEstimate(*values) for n, values in state["estimates"].items()}
-        self.denoise_s, self.wait_s = state["denoise_s"], state["wait_s"]
+        self.images.load_state_dict(state["images"])
+        self.wait_s = state["wait_s"]
 
     def _start_mitsuba(self) -> RendererProcess:
         render_threads, _ = share_cores(self.device, self.config.variant)
@@ -418,18 +396,18 @@ class _Job(TrainingJob):
 
     def _summary(self) -> dict[str, Any]:
         spp = {n: 2 * self.store.half_spp(n) for n in self.store.frames}
-        frames = [{"frame": n, "spp": spp[n], **self.estimates[n].to_json()} for n in sorted(self.estimates)]
+        frames = [{"frame": n, "spp": spp[n], **e.to_json()} for n, e in sorted(self.images.estimates.items())]
         return {
             "wall_s": self.elapsed(),
             "render_s": round(self.pairs.render_s, 3),
             "train_s": round(self.train_s, 3),
-            "denoise_s": round(self.denoise_s, 3),
+            "denoise_s": round(self.images.denoise_s, 3),
             "wait_s": round(self.wait_s, 3),
             "steps": self.trainer.step_count,
             "skipped_steps": self.trainer.skipped,
             "spp": round(sum(spp.values()) / len(spp)),
             "version": __version__,
-            **(self.of_shot.to_json() if self.of_shot else {}),
+            **(self.images.of_shot.to_json() if self.images.of_shot else {}),
             "frames": frames,
             "failed": [{"frame": n, "error": text} for n, text in sorted(self.pairs.failed.items())],
         }

@@ -1,18 +1,25 @@
-"""The pictures that ``online`` writes of a shot."""
+"""The pictures that ``online`` writes of a shot, what they cost, and how wrong they are."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rendernoise._version import __version__
 from rendernoise.color import display
+from rendernoise.confidence import ErrorEstimate, Evidence, frame_estimates, shot_estimate
+from rendernoise.denoiser import Denoiser
 from rendernoise.frame import FramePair
 from rendernoise.guard import Judgement
 from rendernoise.io.exr import write_layers
 from rendernoise.io.image import write_png
 from rendernoise.io.renders import write_half
 from rendernoise.io.sequence import frame_path
+from rendernoise.sources.batching import held_out
+from rendernoise.sources.store import PairStore
 
 _FEATURES = ("albedo", "normal", "depth")
 
@@ -70,3 +77,70 @@ class ShotFiles:
         (self.out / "halves").mkdir(exist_ok=True)
         for half, frame in (("a", pair.input), ("b", pair.partner)):
             write_half(self.out / "halves", self.name, half, frame, self.seed)
+
+
+class ShotImages:
+    """Denoises the frames of a store, and keeps their estimates.
+
+    Args:
+        files: Where they are written.
+        store: Where pairs are.
+        holds_out: Whether some pixels were never targets, so that final frames can be judged.
+    """
+
+    def __init__(self, files: ShotFiles, store: PairStore, *, holds_out: bool) -> None:
+        self.files, self.store, self._holds_out = files, store, holds_out
+        self.estimates: dict[int, ErrorEstimate] = {}
+        self.of_shot: ErrorEstimate | None = None
+        self.denoise_s = 0.0
+        self._placements = 0
+
+    def score(self, pair: FramePair, denoiser: Denoiser, *, write: bool) -> ErrorEstimate:
+        """The unbiased error of a pair that has just come; ``write`` its image too, until there is a better one."""
+        start = time.monotonic()
+        judged = Judgement.of(pair, *denoiser.halves(pair))
+        self.estimates[pair.number] = judged.score()
+        if write:
+            self.files.write(judged, "")
+        self._took(start, denoiser)
+        return self.estimates[pair.number]
+
+    def finish(self, denoiser: Denoiser, written: Callable[[int, Path], None]) -> None:
+        """Write all frames and estimate their error; ``written`` is called with each number and path."""
+        fingerprint = denoiser.fingerprint()
+        numbers = self.store.frames
+        evidence: list[Evidence] = []
+        for number in numbers:
+            path, found = self.denoise(denoiser, number, fingerprint)
+            evidence.append(found)
+            written(number, path)
+        if self._holds_out:
+            self.estimates |= dict(zip(numbers, frame_estimates(evidence, trained=True), strict=True))
+            self.of_shot = shot_estimate(evidence, trained=True)
+
+    def denoise(self, denoiser: Denoiser, number: int, fingerprint: str) -> tuple[Path, Evidence]:
+        """Write one frame; returns its path, and what its halves say of its error."""
+        start = time.monotonic()
+        pair = self.store.frame_pair(number)
+        judged = Judgement.of(pair, *denoiser.halves(pair))
+        path = self.files.write(judged, fingerprint)
+        self._took(start, denoiser)
+        return path, judged.evidence(held_out(pair.input.height, pair.input.width, number))
+
+    def _took(self, start: float, denoiser: Denoiser) -> None:
+        self.denoise_s += time.monotonic() - start
+        self._placements += denoiser.spins
+
+    def seconds(self, spins: int) -> float:
+        """What denoising all frames takes at most, as far as earlier ones tell."""
+        return 1.5 * spins * len(self.store.frames) * self.denoise_s / max(1, self._placements)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The estimates and the cost so far, as JSON values."""
+        estimates = {n: [e.relmse, e.low, e.high, e.noisy_relmse] for n, e in self.estimates.items()}
+        return {"estimates": estimates, "denoise_s": self.denoise_s, "placements": self._placements}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self.estimates = {int(n): ErrorEstimate(*values) for n, values in state["estimates"].items()}
+        self.denoise_s, self._placements = state["denoise_s"], state["placements"]

@@ -1,7 +1,7 @@
 """Which frames get more samples: until each is good enough, or where seconds help most.
 
-Errors fall as spp^-α with α about 0.65 (0.5 to 0.85, docs/denoiser.md), so half the error costs three times the samples. Plans
-are made of estimates that were there before any of the samples that they ask for.
+Errors fall as spp^-α with α about 0.65 (0.5 to 0.85, docs/denoiser.md), so half the error costs three times the
+samples. Plans are made of estimates that were there before any of the samples that they ask for.
 """
 
 from __future__ import annotations

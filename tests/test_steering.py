@@ -30,7 +30,7 @@ def test_frames_that_are_good_enough_get_nothing() -> None:
     assert until_good({1: 0.01, 2: 0.02, 3: 0.0199}, {1: 1, 2: 1, 3: 1}, 0.02) == {}
 
 
-@pytest.mark.parametrize(("bound", "has", "more"), [(0.021, 1, 1), (0.02 * 2**0.5, 10, 10), (0.03, 8, 10), (9, 4, 12)])
+@pytest.mark.parametrize(("bound", "has", "more"), [(0.021, 1, 1), (0.02 * 2**FALL, 10, 10), (0.03, 8, 7), (9, 4, 12)])
 def test_the_others_get_what_the_law_of_their_error_asks_for(bound: float, has: int, more: int) -> None:
     assert until_good({7: bound}, {7: has}, 0.02) == {7: more}
     assert more <= (MOST_GROWTH - 1) * has

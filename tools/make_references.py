@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 from measure_common import run
-from standing_scenes import OURS
+from standing_scenes import CHANGES, OURS
 
 from rendernoise.frame import Plane
 from rendernoise.io.exr import read_frame, write_layers
 
 #: Samples per pixel of one pass, and the passes of each scene: fireflies need more.
 PASS_SPP = 64
-PASSES = {"caustics": 256}
+PASSES = {"caustics": 256, "changes": 24}
 DEFAULT_PASSES = 64
 #: Rounded by 1 part in 8192 at most, which adds 5e-9 to any relMSE: a millionth of the references' own noise.
 RADIANCE_BITS, VARIANCE_BITS = 12, 6
@@ -39,7 +39,7 @@ def main() -> None:
         "--out", type=Path, default=Path("out/references"), help="where renders are kept while they grow"
     )
     options = parser.parse_args()
-    for scene in OURS:
+    for scene in (*OURS, CHANGES):
         if options.names and scene.name not in options.names:
             continue
         to = options.out / scene.name

@@ -49,6 +49,9 @@ OURS = (
     Scene("fog", ROOT / "scenes" / "fog"),
 )
 
+#: What neighbouring frames must not be believed about; measured for itself (docs/denoiser.md, "Time").
+CHANGES = Scene("changes", ROOT / "scenes" / "changes", file="shot.####.xml", frames="1-12", measured="4-5,9")
+
 
 def shared(folder: Path) -> list[Scene]:
     """Shots with references for frames 12 and 24 in ``FOLDER/scenes``; none where the folder is absent."""

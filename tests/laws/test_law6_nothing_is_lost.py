@@ -131,8 +131,8 @@ def test_kill_9_without_a_final_pass(scenes: list[Path], tmp_path: Path, run_pyt
     """Here a frame is written once, after the steps of its own pair, so none may be skipped."""
     ends = drive(run_python, [""], [*options(scenes, tmp_path / "whole", **{"min-steps": 0}), "--no-final-pass"])
     moments = [
-        "online._Job._denoise 1",
-        "online._Job._denoise 2",
+        "online.ShotImages.denoise 1",
+        "online.ShotImages.denoise 2",
         "online.ShotFiles.write 1",
         "online.Trainer.step 3",
         "",
