@@ -29,10 +29,11 @@ NEEDS = ("albedo", "normal", "depth")
 DISTANCE_TOLERANCE = 0.01
 #: The least cosine between two normals of one surface.
 NORMAL_COSINE = 0.9
-#: Light is compared over windows of so many blocks of so many px on each side.
-BLOCK_PX, WINDOW_BLOCKS = 4, 5
+#: Light is compared over windows of so many blocks of so many px on each side: small ones see the edge of a shadow,
+#: large ones a room that grows a little brighter.
+BLOCK_PX, WINDOW_BLOCKS = 4, (5, 15)
 #: Standard errors by which light must differ before it counts less, and pixels that a denoiser averages, roughly.
-CAUTION, AVERAGED_PX = 2.0, 30
+CAUTION, AVERAGED_PX = 2.0, 100
 #: Less than this share of what lies in another frame's view is seen there: it is behind a cut, and knows nothing.
 CUT_SHARE = 0.3
 
@@ -106,22 +107,25 @@ def history(frame: Frame, others: Iterable[Surface], samples: int | None = None)
         ``reliability`` ``[1, H, W]``, how many times ``samples`` they are; 0 where none does.
     """
     size = (frame.height, frame.width)
-    total = torch.zeros(frame.height * frame.width, 3)
-    weight = torch.zeros(frame.height * frame.width)
     near = list(others)
     own = Surface.of(frame) if near else None
-    if own is not None:
-        for other in near:
-            radiance, valid = _seen(own, other)
-            ratio = other.samples / own.samples
-            share = valid * other.samples * _agreement(own.taps[:, 5:] - radiance, valid, size, ratio)
-            total.addcmul_(share[:, None], radiance)
-            weight += share
-    mean = (total / weight.clamp_min(1e-30)[:, None]).T.reshape(3, *size)
-    if own is not None:
-        mean *= demodulator(torch.nan_to_num(_tensor(frame.planes["albedo"]))[None])[0]
+    if own is None:
+        return np.zeros((3, *size), np.float32), np.zeros((1, *size), np.float32)
+    total = torch.zeros(frame.height * frame.width, 3)
+    weight = torch.zeros(frame.height * frame.width)
+    light = own.taps[:, 5:]
+    for other in near:
+        radiance, valid = _seen(own, other)
+        share = valid * float(other.samples)
+        share *= _agreement(light - radiance, share / own.samples, size)
+        total.addcmul_(share[:, None], radiance)
+        weight += share
+    mean = total.div_(weight.clamp_min(1e-30)[:, None])
+    # Where light changes a little with every frame, none of them shows it for itself, but their mean does.
+    weight *= _agreement(light - mean, weight / own.samples, size)
+    radiance = mean.T.reshape(3, *size) * demodulator(torch.nan_to_num(_tensor(frame.planes["albedo"]))[None])[0]
     reliability = weight.reshape(1, *size) / (samples or frame.spp or 1)
-    return mean.numpy(), reliability.numpy()
+    return radiance.numpy(), reliability.numpy()
 
 
 def _seen(own: Surface, other: Surface) -> tuple[Tensor, Tensor]:
@@ -150,28 +154,31 @@ def _seen(own: Surface, other: Surface) -> tuple[Tensor, Tensor]:
     return taps[:, 5:], valid
 
 
-def _agreement(difference: Tensor, valid: Tensor, size: tuple[int, int], ratio: float) -> Tensor:
-    """How much the samples of another frame count where its light is not the same, 0 to 1, ``[H · W]``.
+def _agreement(difference: Tensor, ratio: Tensor, size: tuple[int, int]) -> Tensor:
+    """How much the samples of other frames count where their light is not the same, 0 to 1, ``[H · W]``.
 
     n samples that are off by b are worth n / (1 + n b² / σ²) of those whose variance is σ². A denoiser averages
     :data:`AVERAGED_PX` pixels, so that b weighs as many times more. b is what the mean difference over some blocks has
     beyond twice its standard error; fireflies enlarge that, so they are no reason to doubt.
 
     Args:
-        difference: The frame's own light less the other's, ``[H · W, 3]``.
-        valid: Where both see one surface, ``[H · W]``.
+        difference: The frame's own light less the others', ``[H · W, 3]``.
+        ratio: Their samples for each own one, ``[H · W]``; 0 where they see another surface.
         size: (H, W).
-        ratio: The other frame's samples for each own one.
     """
+    valid = ratio > 0
     grey = difference.mean(1).mul_(valid)
-    images = torch.stack((valid.float(), grey, grey.square())).reshape(1, 3, *size)
+    images = torch.stack((valid.float(), grey, grey.square(), ratio)).reshape(1, 4, *size)
     height, width = size
     images = F.pad(images, (0, -width % BLOCK_PX, 0, -height % BLOCK_PX))
     blocks = F.avg_pool2d(images, BLOCK_PX, divisor_override=1)
-    sums = F.avg_pool2d(blocks, WINDOW_BLOCKS, 1, WINDOW_BLOCKS // 2, divisor_override=1)
-    count = sums[:, :1].clamp_min(1)
-    mean, square = (sums[:, 1:] / count).chunk(2, 1)
-    variance = (square - mean.square()).clamp_min_(1e-30)
-    off = (mean.square() - CAUTION**2 * variance / count).clamp_min_(0)
-    worth = 1 / (1 + AVERAGED_PX * ratio * off / variance)
+    doubt = torch.zeros_like(blocks[:, :1])
+    for side in WINDOW_BLOCKS:
+        sums = F.avg_pool2d(blocks, side, 1, side // 2, divisor_override=1)
+        count = sums[:, :1].clamp_min(1)
+        mean, square, ratios = (sums[:, 1:] / count).chunk(3, 1)
+        variance = (square - mean.square()).clamp_min_(1e-30)
+        off = (mean.square() - CAUTION**2 * variance / count).clamp_min_(0)
+        doubt = torch.maximum(doubt, ratios * off / variance)
+    worth = 1 / (1 + AVERAGED_PX * doubt)
     return F.interpolate(worth, scale_factor=BLOCK_PX, mode="nearest")[0, 0, :height, :width].flatten()

@@ -14,6 +14,7 @@ from rendernoise.denoiser import Denoiser
 from rendernoise.frame import Frame
 from rendernoise.io.exr import read, read_frame
 from rendernoise.io.renders import write_half
+from rendernoise.metrics.relative import trimmed_relmse
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.neighbours import Neighbours, informed
 from rendernoise.render.analytic import AnalyticRenderer
@@ -167,3 +168,25 @@ def test_the_window_is_what_the_weights_were_trained_with(
     assert Denoiser(base.model, provenance).window_of(wanted) == expected
     alone = DenoisingModel(ModelSpec.default("shuffled_unet"))
     assert Denoiser(alone, provenance).window_of(wanted) == 0, "it takes no history"
+
+
+def test_no_ghosts_in_a_shot_of_changes(tmp_path: Path) -> None:
+    """A lamp and a ball move, pictures change in frame 5, another camera looks from frame 9 on (scenes/changes)."""
+    pytest.importorskip("mitsuba")
+    folder = Path(__file__).parents[1] / "scenes" / "changes"
+    with pytest.raises(SystemExit) as e:
+        main(["render", str(folder / "shot.####.xml"), "--spp", "8", "--frames", "1-11", "--out", str(tmp_path / "in")])
+    assert e.value.code == 0
+    pattern, half = (tmp_path / "in" / f"shot.{h}.####.exr" for h in "ab")
+    errors: dict[str, np.ndarray] = {}
+    for window in ("0", "3"):
+        out = tmp_path / window
+        assert denoise(pattern, out, "--half", half, "--window", window) == 0
+        found: list[float] = []
+        for number in (4, 5, 9):
+            reference = read_frame(folder / f"reference.{number:04d}.exr")
+            noise = reference.planes["variance"]
+            found.append(trimmed_relmse(image(out, number), reference.radiance, noise))
+        errors[window] = np.array(found)
+    assert (errors["3"] < 1.05 * errors["0"]).all(), errors
+    assert errors["3"].mean() < 0.9 * errors["0"].mean(), "else there would be nothing to believe"

@@ -145,8 +145,25 @@ def rewritten(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _generated(folder: Path) -> list[str]:
     # Scenes are written by hand, references are rendered.
-    files = (p for p in folder.glob("*/**/*") if p.is_file() and p.suffix not in (".xml", ".exr"))
+    files = (p for p in folder.glob("*/**/*") if p.is_file() and p.name != "scene.xml" and p.suffix != ".exr")
     return sorted(p.relative_to(folder).as_posix() for p in files)
+
+
+def test_the_shot_of_changes_follows_the_protocol() -> None:
+    folder = SCENES / "changes"
+    frames = sorted(folder.glob("shot.*.xml"))
+    assert len(frames) == 12
+    used: set[str] = set()
+    for path in frames:
+        root = ET.parse(path).getroot()
+        kinds = {node.tag: node.get("type") for node in root.iter() if node.tag in {"sampler", "rfilter", "film"}}
+        assert kinds == {"sampler": "independent", "rfilter": "box", "film": "hdrfilm"}
+        used |= {str(node.get("value")) for node in root.iter("string") if node.get("name") == "filename"}
+    assert used == {p.relative_to(folder).as_posix() for p in folder.glob("textures/*")}
+    for number in (4, 5, 9):
+        frame = read_frame(folder / f"reference.{number:04d}.exr")
+        assert frame.spp >= 1024
+        assert 0 < reference_noise(frame.radiance, frame.planes["variance"]) < 0.002
 
 
 @pytest.mark.parametrize("name", NAMES)
