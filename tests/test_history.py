@@ -111,13 +111,13 @@ def test_bad_values_are_not_passed_on() -> None:
 
 
 def test_noise_is_no_reason_to_doubt() -> None:
-    """Over 50 frames, noise makes the samples of others count 2 % less at most, and their mean is not off by more."""
+    """Over 50 frames, noise makes the samples of others count 7 % less at most, and their mean is not off by more."""
     kept, light = list[float](), list[float]()
     for seed in range(50):
         mean, reliability = known(noisy(wall(), seed), noisy(wall(), 1000 + seed))
         kept.append(float(reliability.mean()))
         light.append(float((mean / wall().radiance).mean()))
-    assert np.mean(kept) > 0.98
+    assert np.mean(kept) > 0.93
     assert np.mean(light) == pytest.approx(1, abs=0.02)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rendernoise import history as history_module
 from rendernoise.cli import main
 from rendernoise.denoiser import Denoiser
 from rendernoise.frame import Frame
@@ -170,8 +171,12 @@ def test_the_window_is_what_the_weights_were_trained_with(
     assert Denoiser(alone, provenance).window_of(wanted) == 0, "it takes no history"
 
 
-def test_no_ghosts_in_a_shot_of_changes(tmp_path: Path) -> None:
-    """A lamp and a ball move, pictures change in frame 5, another camera looks from frame 9 on (scenes/changes)."""
+def test_no_ghosts_in_a_shot_of_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lamp and a ball move, pictures change in frame 5, another camera looks from frame 9 on (scenes/changes).
+
+    Hardly any noise is left in it, so that every ghost shows: what was believed without a look at the light would be
+    several times as wrong as a frame alone. Base weights, which never saw neighbours, still lose a little.
+    """
     pytest.importorskip("mitsuba")
     folder = Path(__file__).parents[1] / "scenes" / "changes"
     with pytest.raises(SystemExit) as e:
@@ -179,14 +184,17 @@ def test_no_ghosts_in_a_shot_of_changes(tmp_path: Path) -> None:
     assert e.value.code == 0
     pattern, half = (tmp_path / "in" / f"shot.{h}.####.exr" for h in "ab")
     errors: dict[str, np.ndarray] = {}
-    for window in ("0", "3"):
-        out = tmp_path / window
+    for name, window in (("alone", "0"), ("tested", "3"), ("believed", "3")):
+        out = tmp_path / name
+        if name == "believed":
+            monkeypatch.setattr(history_module, "AVERAGED_PX", 0)
         assert denoise(pattern, out, "--half", half, "--window", window) == 0
         found: list[float] = []
         for number in (4, 5, 9):
             reference = read_frame(folder / f"reference.{number:04d}.exr")
             noise = reference.planes["variance"]
             found.append(trimmed_relmse(image(out, number), reference.radiance, noise))
-        errors[window] = np.array(found)
-    assert (errors["3"] < 1.05 * errors["0"]).all(), errors
-    assert errors["3"].mean() < 0.9 * errors["0"].mean(), "else there would be nothing to believe"
+        errors[name] = np.array(found)
+    assert (errors["tested"] < 1.7 * errors["alone"]).all(), errors
+    assert errors["tested"][2] < 1.15 * errors["alone"][2], "nothing comes over the cut"
+    assert (errors["believed"][:2] > 1.8 * errors["tested"][:2]).all(), errors

@@ -192,6 +192,8 @@ def test_generator_reproduces_the_files(rewritten: Path) -> None:
             assert len(old.read_bytes()) == len(new.read_bytes()), name
             a, b = (np.frombuffer(p.read_bytes(), np.uint8) for p in (old, new))
             assert (a != b).mean() < 1e-3, name
+        elif old.suffix == ".xml":  # where cameras stand and textures lie
+            assert old.read_text() == new.read_text(), name
         else:
             assert old.suffix == ".txt", name
             np.testing.assert_allclose(np.loadtxt(old), np.loadtxt(new), atol=2e-4, err_msg=name)
@@ -215,5 +217,5 @@ def test_generator_names_an_unknown_scene(tmp_path: Path) -> None:
 
 def test_scenes_stay_small() -> None:
     files = [p for p in SCENES.rglob("*") if p.is_file()]
-    assert sum(p.stat().st_size for p in files if p.suffix != ".exr") < 3_000_000
+    assert sum(p.stat().st_size for p in files if p.suffix != ".exr") < 3_100_000
     assert sum(p.stat().st_size for p in files if p.suffix == ".exr") < 5_000_000
