@@ -179,6 +179,6 @@ def _agreement(difference: Tensor, ratio: Tensor, size: tuple[int, int]) -> Tens
         mean, square, ratios = (sums[:, 1:] / count).chunk(3, 1)
         variance = (square - mean.square()).clamp_min_(1e-30)
         off = (mean.square() - CAUTION**2 * variance / count).clamp_min_(0)
-        doubt = torch.maximum(doubt, ratios * off / variance)
-    worth = 1 / (1 + AVERAGED_PX * doubt)
+        doubt = torch.maximum(doubt, AVERAGED_PX * ratios * off / variance)
+    worth = 1 / (1 + doubt)
     return F.interpolate(worth, scale_factor=BLOCK_PX, mode="nearest")[0, 0, :height, :width].flatten()

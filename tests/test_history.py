@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rendernoise import history as history_module
 from rendernoise.frame import Frame
 from rendernoise.history import Surface, history
 from rendernoise.projection import Projection
@@ -122,13 +123,30 @@ def test_noise_is_no_reason_to_doubt() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.3, 3.0])
-def test_another_light_is_not_believed(factor: float) -> None:
-    """A lamp went out, or on, on the right."""
+def test_another_light_is_not_believed(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lamp went out, or on, on the right. All of this small image is within one wide window."""
+    monkeypatch.setattr(history_module, "WINDOW_BLOCKS", (5,))
     other = noisy(wall(), 2)
     light = np.where(np.arange(W) < W // 2, 1, factor).astype(np.float32)
     _, reliability = known(noisy(wall(), 1), other.with_planes(radiance=other.radiance * light))
     assert reliability[0, :, -W // 4 :].mean() < 0.2
     assert reliability[0, :, : W // 4].mean() > 0.8
+
+
+def test_light_that_is_a_little_brighter_everywhere_is_seen_in_the_mean_of_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By 6 %, a seventh of the noise: one neighbour hardly shows it, ten together do."""
+    monkeypatch.setattr(history_module, "WINDOW_BLOCKS", (5, 15))
+
+    def kept(factor: float, count: int) -> float:
+        others = (noisy(wall(), seed, 0.16) for seed in range(1, 1 + count))
+        brighter = [o.with_planes(radiance=o.radiance * np.float32(factor)) for o in others]
+        return float(known(noisy(wall(), 99, 0.16), *brighter)[1].mean()) / count
+
+    assert kept(1.0, 10) > 0.9
+    assert kept(1.06, 1) > 2 * kept(1.06, 10)
+    assert kept(1.2, 10) < 0.02
 
 
 def test_without_features_or_projection_there_is_no_surface() -> None:
