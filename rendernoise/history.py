@@ -33,7 +33,7 @@ NORMAL_COSINE = 0.9
 #: large ones a room that grows a little brighter.
 BLOCK_PX, WINDOW_BLOCKS = 4, (5, 15)
 #: Standard errors by which light must differ before it counts less, and pixels that a denoiser averages, roughly.
-CAUTION, AVERAGED_PX = 2.0, 100
+CAUTION, AVERAGED_PX = 2.0, 30
 #: Less than this share of what lies in another frame's view is seen there: it is behind a cut, and knows nothing.
 CUT_SHARE = 0.3
 
