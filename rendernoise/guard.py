@@ -29,7 +29,7 @@ GUARD_CAUTION = 4.0
 GUARD_AGREEMENT = (1.5, 3.0)
 #: How far the error map averages spread and products, px on each side, and the standard errors that products must be
 #: beyond: a pixel's own spread is one draw, and its products are mostly noise.
-MAP_RADII_PX, MAP_CAUTION = (4, 16), 4.0
+MAP_RADII_PX, MAP_CAUTION = (3, 16), 4.0
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ class Judgement:
     def error_map(self, *, trained: bool) -> Plane:
         """The expected squared relative error of every pixel, ``[1, H, W]``.
 
-        It is that of the spread, averaged over 9×9 px, and what the products of larger windows surely have beyond it:
-        errors that both halves share have no spread.
+        It is that of the spread, averaged twice over 7×7 px, and what the products of larger windows surely have
+        beyond it: errors that both halves share have no spread.
 
         Args:
             trained: Whether the weights were trained on this shot.
@@ -150,7 +150,7 @@ class Judgement:
         beyond = np.where(self.counted, self.error - expected, 0.0)
         count = _window_sums(np.ones_like(beyond), MAP_RADII_PX[1])
         excess = far(beyond) - MAP_CAUTION * np.sqrt(far(np.square(beyond)) / count)
-        return (near(expected) + np.maximum(excess, 0)).astype(np.float32)[None]
+        return (near(near(expected)) + np.maximum(excess, 0)).astype(np.float32)[None]
 
 
 def _spread(from_a: Plane, from_b: Plane, guarded: np.ndarray) -> np.ndarray:
