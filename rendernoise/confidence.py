@@ -14,11 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rendernoise.metrics.relative import TRIMMED_SHARE
 from rendernoise.sources.batching import HOLDOUT_TILE_PX
 
 _Z95 = 1.96
-#: Share of the pixels with the largest spread that the mean leaves out, as the trimmed metrics do: they decide it else.
-TRIMMED_SHARE = 0.001
 #: relMSE over the trimmed mean spread, and by how much its logarithm differs between shots and between frames of one.
 #: Weights that were trained on the very shot have learned how much to smooth; others may have not.
 TRAINED_MULTIPLE, TRAINED_DOUBT = 3.0, 0.25
@@ -136,7 +135,7 @@ def _t95(degrees: int) -> float:
 
 
 def kept_pixels(spread: np.ndarray) -> np.ndarray:
-    """All pixels but the 0.1 % of the largest spread, rounded to whole pixels (none below 500)."""
+    """All pixels but those of the largest spread, which decide its mean else; as many as trimmed metrics leave out."""
     kept = max(1, round(spread.size * (1 - TRIMMED_SHARE)))
     return spread <= np.partition(spread.ravel(), kept - 1)[kept - 1]
 

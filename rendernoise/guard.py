@@ -8,6 +8,7 @@ surer.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -116,12 +117,19 @@ class Judgement:
             The estimate, with an interval from the spread over 16 px tiles; it may be slightly negative. NaN
             where fewer than two tiles count.
         """
-        noisy = tile_means(self.noisy_error, self.counted if mask is None else self.counted & mask)
-        return tile_estimate(self.products(mask), float(noisy.mean()) if len(noisy) else np.nan)
+        return tile_estimate(self.products(mask), self.noisy_relmse(mask))
 
     def products(self, mask: np.ndarray | None = None) -> np.ndarray:
         """What :meth:`score` averages: the unbiased error of each tile that has pixels that count."""
-        return tile_means(self.error, self.counted if mask is None else self.counted & mask)
+        return self._tiles(self.error, mask)
+
+    def noisy_relmse(self, mask: np.ndarray | None = None) -> float:
+        """The relMSE of the noisy mean, over the same tiles; NaN where there are none."""
+        tiles = self._tiles(self.noisy_error, mask)
+        return float(tiles.mean()) if len(tiles) else np.nan
+
+    def _tiles(self, values: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        return tile_means(values, self.counted if mask is None else self.counted & mask)
 
     def evidence(self, unseen: np.ndarray | None = None) -> Evidence:
         """What :func:`rendernoise.confidence.frame_estimates` makes an estimate of.
@@ -130,11 +138,8 @@ class Judgement:
             unseen: ``[H, W]``, the pixels that were never targets of the weights; None for all.
         """
         kept = kept_pixels(self.spread)
-        noise = float((self.share * self.spread)[kept].mean())
-        noisy = tile_means(self.noisy_error, self.counted)
-        return Evidence(
-            float(self.spread[kept].mean()), noise, self.products(unseen), float(noisy.mean()) if len(noisy) else np.nan
-        )
+        spread, noise = (float(x[kept].mean()) for x in (self.spread, self.share * self.spread))
+        return Evidence(spread, noise, self.products(unseen), self.noisy_relmse())
 
     def error_map(self, *, trained: bool) -> Plane:
         """The expected squared relative error of every pixel, ``[1, H, W]``.
@@ -146,10 +151,10 @@ class Judgement:
             trained: Whether the weights were trained on this shot.
         """
         expected = expected_error(self.spread, self.share * self.spread, trained=trained)
-        near, far = (lambda x, r=r: _window_sums(x, r) / _window_sums(np.ones_like(x), r) for r in MAP_RADII_PX)
+        near, far = (functools.partial(_window_means, radius=radius) for radius in MAP_RADII_PX)
         beyond = np.where(self.counted, self.error - expected, 0.0)
-        count = _window_sums(np.ones_like(beyond), MAP_RADII_PX[1])
-        excess = far(beyond) - MAP_CAUTION * np.sqrt(far(np.square(beyond)) / count)
+        variance = far(np.square(beyond)) / _window_px(beyond.shape, MAP_RADII_PX[1])
+        excess = far(beyond) - MAP_CAUTION * np.sqrt(variance)
         return (near(near(expected)) + np.maximum(excess, 0)).astype(np.float32)[None]
 
 
@@ -218,7 +223,18 @@ def _share(gain: np.ndarray, size: np.ndarray) -> np.ndarray:
     low, high = GUARD_AGREEMENT
     agreed = np.clip((gained / np.sqrt(np.maximum(squares, tiny)) - low) / (high - low), 0, 1)
     # Averaged once more: where noise is let through, it must not have an outline.
-    return sums(np.clip(np.nan_to_num(share), 0, 1) * agreed) / sums(np.ones_like(share))
+    return _window_means(np.clip(np.nan_to_num(share), 0, 1) * agreed, GUARD_RADIUS_PX)
+
+
+def _window_means(values: np.ndarray, radius: int) -> np.ndarray:
+    """Means over the windows of :func:`_window_sums`."""
+    return _window_sums(values, radius) / _window_px(values.shape, radius)
+
+
+def _window_px(size: tuple[int, ...], radius: int) -> np.ndarray:
+    """How many pixels of an image of (H, W) are in the window of each."""
+    places = (np.arange(length) for length in size)
+    return np.outer(*(np.minimum(at + radius, at[-1]) - np.maximum(at - radius, 0) + 1 for at in places))
 
 
 def _window_sums(values: np.ndarray, radius: int) -> np.ndarray:

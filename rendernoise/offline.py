@@ -220,7 +220,7 @@ def measure_held_out(denoiser: Denoiser, store: PairStore) -> ErrorEstimate:
         if pair.partner is not None and mask.any():
             judged = Judgement.of(pair, *denoiser.halves(pair))
             errors.append(judged.products(mask))
-            noisy.append(judged.score().noisy_relmse)
+            noisy.append(judged.noisy_relmse())
     return tile_estimate(np.concatenate([np.empty(0), *errors]), float(np.mean(noisy)) if noisy else np.nan)
 
 

@@ -45,11 +45,8 @@ from rendernoise.sources.batching import CropBatcher
 from rendernoise.sources.live import LivePairs
 from rendernoise.sources.store import PairStore
 from rendernoise.sources.temporal import ShotHistory
-from rendernoise.steering import by_gain, until_good
+from rendernoise.steering import affordable, by_gain, until_good
 from rendernoise.trainer import Trainer
-
-#: A share of the samples that there are; for fewer more, another round does not pay.
-LEAST_GROWTH = 0.1
 
 
 def run_online(
@@ -285,11 +282,11 @@ class _Job(TrainingJob):
         known = self.images.estimates.items()
         estimates = {n: e for n, e in known if n not in self.pairs.failed and np.isfinite(e.relmse)}
         units = {n: self.store.half_spp(n) // config.spp for n in estimates}
-        affordable = self._affordable(units) if config.time else None
+        budget = affordable(units, self.pairs.render_s, self._left_s()) if config.time else None
         if config.target_error:
-            wanted = until_good({n: e.high for n, e in estimates.items()}, units, config.target_error, affordable)
-        elif affordable and self.recipe.finish and self.config.final_pass:
-            wanted = by_gain({n: e.relmse for n, e in estimates.items()}, units, affordable)
+            wanted = until_good({n: e.high for n, e in estimates.items()}, units, config.target_error, budget)
+        elif budget and self.recipe.finish and config.final_pass:
+            wanted = by_gain({n: e.relmse for n, e in estimates.items()}, units, budget)
         else:
             return False
         if not wanted:
@@ -303,13 +300,10 @@ class _Job(TrainingJob):
         self.checkpoint()
         return True
 
-    def _affordable(self, units: dict[int, int]) -> int:
-        """Units of samples that the time allows for, with the training and the final pass that follow."""
-        assert self.config.time is not None
+    def _left_s(self) -> float:
+        """Seconds that ``--time`` leaves for samples, less the training and the final pass that follow."""
         train_s = GOING_ON_SHARE * self.train_s
-        left_s = self.config.time - self.elapsed() - train_s - 2 * self._final_pass_s()
-        affordable = int(left_s * sum(units.values()) / max(1e-9, self.pairs.render_s))
-        return affordable if affordable >= LEAST_GROWTH * sum(units.values()) else 0
+        return (self.config.time or 0.0) - self.elapsed() - train_s - 2 * self._final_pass_s()
 
     def _written(self, number: int, path: Path) -> None:
         self.emit({"event": "frame", "frame": number, "path": str(path)})
@@ -348,12 +342,11 @@ class _Job(TrainingJob):
 
     def own_tensors(self) -> dict[str, Tensor]:
         """The best weights so far."""
-        return {f"best.{i}": weight for i, weight in enumerate(self.watch.best)}
+        return self.watch.tensors()
 
     def load_own_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Take them back."""
-        count = sum(name.startswith("best.") for name in tensors)
-        self.watch.best = [tensors[f"best.{i}"] for i in range(count)]
+        self.watch.load(tensors)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state` gave."""

@@ -32,6 +32,15 @@ class OverfitWatch:
         self.best: list[Tensor] = []
         self.errors = np.empty(0)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The best weights so far, as a checkpoint keeps them."""
+        return {f"best.{i}": weight for i, weight in enumerate(self.best)}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what :meth:`tensors` gave, from among others."""
+        count = sum(name.startswith("best.") for name in tensors)
+        self.best = [tensors[f"best.{i}"] for i in range(count)]
+
     def still_helps(self, trainer: Trainer, store: PairStore) -> bool:
         """Look at the present weights; False once they are clearly worse than the best ones.
 

@@ -243,11 +243,12 @@ def _denoise(
     if around:
         a, b = informed([a, b], around)
     pair = FramePair.of_halves(a, b)
-    if same_picture(pair):
+    same = same_picture(pair)
+    if same:
         text = f"{files.half} is the same picture as {files.path}: without independent noise there is no estimate"
         emit({"event": "note", "text": text})
     judged = Judgement.of(pair, *denoiser.halves(pair))
-    (estimate,) = [None] if same_picture(pair) else frame_estimates([judged.evidence()], trained=False)
+    estimate = None if same else frame_estimates([judged.evidence()], trained=False)[0]
     return exr, _finite(judged.frame.radiance, files.path), estimate
 
 

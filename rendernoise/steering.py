@@ -11,8 +11,16 @@ from collections.abc import Mapping
 
 #: How the error of a denoised frame falls with its samples.
 FALL = 0.65
-#: A frame gets at most so many times the samples that it has, before it is looked at again.
-MOST_GROWTH = 4
+#: A frame gets at most so many times the samples that it has, before it is looked at again; for less than this share of
+#: all samples more, another round does not pay.
+MOST_GROWTH, LEAST_GROWTH = 4, 0.1
+
+
+def affordable(units: Mapping[int, int], render_s: float, left_s: float) -> int:
+    """Units of samples that the seconds which are left allow for, where all that there are took ``render_s``."""
+    there = sum(units.values())
+    more = int(left_s * there / max(1e-9, render_s))
+    return more if more >= LEAST_GROWTH * there else 0
 
 
 def until_good(
