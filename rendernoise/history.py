@@ -29,9 +29,9 @@ NEEDS = ("albedo", "normal", "depth")
 DISTANCE_TOLERANCE = 0.01
 #: The least cosine between two normals of one surface.
 NORMAL_COSINE = 0.9
-#: Light is compared over windows of so many blocks of so many px on each side: small ones see the edge of a shadow,
-#: large ones a room that grows a little brighter.
-BLOCK_PX, WINDOW_BLOCKS = 4, (5, 15)
+#: Light is compared over windows of so many blocks, by the side of the blocks in px: small ones see a reflection that
+#: moves, middle ones the edge of a shadow, large ones a room that grows a little brighter.
+WINDOWS = {2: (3,), 4: (5, 15)}
 #: Standard errors by which light must differ before it counts less, and pixels that a denoiser averages, roughly.
 CAUTION, AVERAGED_PX = 2.0, 30
 #: Less than this share of what lies in another frame's view is seen there: it is behind a cut, and knows nothing.
@@ -169,16 +169,38 @@ def _agreement(difference: Tensor, ratio: Tensor, size: tuple[int, int]) -> Tens
     valid = ratio > 0
     grey = difference.mean(1).mul_(valid)
     images = torch.stack((valid.float(), grey, grey.square(), ratio)).reshape(1, 4, *size)
-    height, width = size
-    images = F.pad(images, (0, -width % BLOCK_PX, 0, -height % BLOCK_PX))
-    blocks = F.avg_pool2d(images, BLOCK_PX, divisor_override=1)
-    doubt = torch.zeros_like(blocks[:, :1])
-    for side in WINDOW_BLOCKS:
-        sums = F.avg_pool2d(blocks, side, 1, side // 2, divisor_override=1)
-        count = sums[:, :1].clamp_min(1)
-        mean, square, ratios = (sums[:, 1:] / count).chunk(3, 1)
-        variance = (square - mean.square()).clamp_min_(1e-30)
-        off = (mean.square() - CAUTION**2 * variance / count).clamp_min_(0)
-        doubt = torch.maximum(doubt, AVERAGED_PX * ratios * off / variance)
-    worth = 1 / (1 + doubt)
-    return F.interpolate(worth, scale_factor=BLOCK_PX, mode="nearest")[0, 0, :height, :width].flatten()
+    doubt, coarser_px = None, 0
+    for px, sides in reversed(WINDOWS.items()):  # the coarsest blocks first, each then enlarged onto the next
+        blocks = _summed(images, px)
+        doubts = [_doubt(blocks, side) for side in sides]
+        if doubt is not None:
+            doubts.append(_enlarged(doubt, coarser_px // px, blocks))
+        doubt, coarser_px = torch.stack(doubts).amax(0), px
+    assert doubt is not None
+    return _enlarged(1 / (1 + doubt), coarser_px, images).flatten()
+
+
+def _enlarged(image: Tensor, factor: int, like: Tensor) -> Tensor:
+    """Each pixel repeated so many times on each side, cut to the height and width of ``like``."""
+    return F.interpolate(image, scale_factor=factor, mode="nearest")[..., : like.shape[-2], : like.shape[-1]]
+
+
+def _summed(images: Tensor, side: int) -> Tensor:
+    """Sums over blocks of so many pixels on each side; beyond the last row and column is nothing."""
+    height, width = images.shape[-2:]
+    return F.avg_pool2d(F.pad(images, (0, -width % side, 0, -height % side)), side, divisor_override=1)
+
+
+def _doubt(blocks: Tensor, side: int) -> Tensor:
+    """By how much light is off in a window around each block, as :func:`_agreement` counts it, ``[1, 1, h, w]``.
+
+    Args:
+        blocks: Sums over each block of ones, differences, their squares and ratios of samples, ``[1, 4, h, w]``.
+        side: Of the window, in blocks.
+    """
+    sums = F.avg_pool2d(blocks, side, 1, side // 2, divisor_override=1)
+    count = sums[:, :1].clamp_min(1)
+    mean, square, ratios = (sums[:, 1:] / count).chunk(3, 1)
+    variance = (square - mean.square()).clamp_min_(1e-30)
+    off = (mean.square() - CAUTION**2 * variance / count).clamp_min_(0)
+    return AVERAGED_PX * ratios * off / variance

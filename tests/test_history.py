@@ -125,7 +125,7 @@ def test_noise_is_no_reason_to_doubt() -> None:
 @pytest.mark.parametrize("factor", [0.3, 3.0])
 def test_another_light_is_not_believed(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lamp went out, or on, on the right. All of this small image is within one wide window."""
-    monkeypatch.setattr(history_module, "WINDOW_BLOCKS", (5,))
+    monkeypatch.setattr(history_module, "WINDOWS", {2: (3,), 4: (5,)})
     other = noisy(wall(), 2)
     light = np.where(np.arange(W) < W // 2, 1, factor).astype(np.float32)
     _, reliability = known(noisy(wall(), 1), other.with_planes(radiance=other.radiance * light))
@@ -133,11 +133,8 @@ def test_another_light_is_not_believed(factor: float, monkeypatch: pytest.Monkey
     assert reliability[0, :, : W // 4].mean() > 0.8
 
 
-def test_light_that_is_a_little_brighter_everywhere_is_seen_in_the_mean_of_many(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_light_that_is_a_little_brighter_everywhere_is_seen_in_the_mean_of_many() -> None:
     """By 6 %, a seventh of the noise: one neighbour hardly shows it, ten together do."""
-    monkeypatch.setattr(history_module, "WINDOW_BLOCKS", (5, 15))
 
     def kept(factor: float, count: int) -> float:
         others = (noisy(wall(), seed, 0.16) for seed in range(1, 1 + count))
@@ -147,6 +144,23 @@ def test_light_that_is_a_little_brighter_everywhere_is_seen_in_the_mean_of_many(
     assert kept(1.0, 10) > 0.9
     assert kept(1.06, 1) > 2 * kept(1.06, 10)
     assert kept(1.2, 10) < 0.02
+
+
+def test_a_streak_that_moves_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reflection 4 px wide that is 8 px further on in the other frame: over wide windows both are alike."""
+
+    def streaked(seed: int, left: int) -> Frame:
+        frame = noisy(wall(), seed)
+        light = np.ones((H, W), np.float32)
+        light[:, left : left + 4] = 3
+        return frame.with_planes(radiance=frame.radiance * light)
+
+    _, narrow = known(streaked(1, 10), streaked(2, 18))
+    monkeypatch.setattr(history_module, "WINDOWS", {4: (15,)})
+    _, wide = known(streaked(1, 10), streaked(2, 18))
+    for streak in (slice(10, 14), slice(18, 22)):
+        assert narrow[0, :, streak].mean() < 0.2
+        assert wide[0, :, streak].mean() > 0.8
 
 
 def test_without_features_or_projection_there_is_no_surface() -> None:
