@@ -33,6 +33,19 @@ PATH = [
     (48, [-1.5, 1.48, -1.5], [1.9, 0.95, 0.7]),
 ]
 
+#: The same of 1000 frames round the room, at the pace of a slow walk.
+LONG_PATH = [
+    (1, [2.2, 1.5, -0.2], [-1.6, 0.95, -2.3]),
+    (130, [1.3, 1.46, -0.85], [-2.3, 0.85, -0.6]),
+    (270, [0.35, 1.42, -1.25], [-1.9, 0.7, 0.9]),
+    (420, [-0.75, 1.42, -1.4], [0.5, 0.75, 1.6]),
+    (550, [-1.5, 1.48, -1.3], [1.9, 0.95, 0.7]),
+    (680, [-1.1, 1.5, 0.0], [2.4, 1.2, -0.6]),
+    (800, [-0.2, 1.5, 1.0], [0.9, 1.0, -2.2]),
+    (900, [0.6, 1.5, 0.9], [-1.4, 0.9, -2.2]),
+    (1000, [1.2, 1.5, 0.6], [-2.4, 0.8, -0.6]),
+]
+
 
 def shell(meshes: Path) -> None:
     """Walls, floor, ceiling, mouldings, window frame, door and curtains."""
@@ -167,4 +180,5 @@ def room(out: Path) -> None:
     furniture(out / "meshes")
     ornaments(out / "meshes")
     textures(out / "textures")
-    write_camera(out / "camera.json", [(frame, origin, target, 74) for frame, origin, target in PATH])
+    for name, path in (("camera", PATH), ("flythrough", LONG_PATH)):
+        write_camera(out / f"{name}.json", [(frame, origin, target, 74) for frame, origin, target in path])
