@@ -143,8 +143,7 @@ class _Job(TrainingJob):
     def run(self) -> dict[str, Any]:
         """Arrivals, the rest of the training, the final pass, the summary."""
         if self.restore():
-            text = f"resumed at step {self.trainer.step_count}, {self.pairs.taken} pairs"
-            self.emit({"event": "note", "text": text})
+            self._note(f"resumed at step {self.trainer.step_count}, {self.pairs.taken} pairs")
         cores = torch.get_num_threads()
         _, train_threads = share_cores(self.device, self.config.variant)
         torch.set_num_threads(train_threads)
@@ -366,11 +365,12 @@ class _Job(TrainingJob):
             "threads": render_threads,
             "frames": self.shot.span,
         }
-        process, variant = start_mitsuba(
-            self.config.variant, options, lambda line: self.emit({"event": "note", "text": line})
-        )
-        self.emit({"event": "note", "text": f"rendering with Mitsuba {variant}, {render_threads} thread(s)"})
+        process, variant = start_mitsuba(self.config.variant, options, self._note)
+        self._note(f"rendering with Mitsuba {variant}, {render_threads} thread(s)")
         return process
+
+    def _note(self, text: str) -> None:
+        self.emit({"event": "note", "text": text})
 
     def _provenance(self) -> dict[str, Any]:
         return {
@@ -388,19 +388,14 @@ class _Job(TrainingJob):
         }
 
     def _summary(self) -> dict[str, Any]:
-        spp = {n: 2 * self.store.half_spp(n) for n in self.store.frames}
-        frames = [{"frame": n, "spp": spp[n], **e.to_json()} for n, e in sorted(self.images.estimates.items())]
         return {
             "wall_s": self.elapsed(),
             "render_s": round(self.pairs.render_s, 3),
             "train_s": round(self.train_s, 3),
-            "denoise_s": round(self.images.denoise_s, 3),
             "wait_s": round(self.wait_s, 3),
             "steps": self.trainer.step_count,
             "skipped_steps": self.trainer.skipped,
-            "spp": round(sum(spp.values()) / len(spp)),
             "version": __version__,
-            **(self.images.of_shot.to_json() if self.images.of_shot else {}),
-            "frames": frames,
+            **self.images.summary(),
             "failed": [{"frame": n, "error": text} for n, text in sorted(self.pairs.failed.items())],
         }

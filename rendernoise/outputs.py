@@ -135,6 +135,16 @@ class ShotImages:
         """What denoising all frames takes at most, as far as earlier ones tell."""
         return 1.5 * spins * len(self.store.frames) * self.denoise_s / max(1, self._placements)
 
+    def summary(self) -> dict[str, Any]:
+        """The seconds of denoising, samples and estimated errors, of the shot and of each frame, as JSON values."""
+        spp = {n: 2 * self.store.half_spp(n) for n in self.store.frames}
+        return {
+            "denoise_s": round(self.denoise_s, 3),
+            "spp": round(sum(spp.values()) / len(spp)),
+            **(self.of_shot.to_json() if self.of_shot else {}),
+            "frames": [{"frame": n, "spp": spp[n], **e.to_json()} for n, e in sorted(self.estimates.items())],
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """The estimates and the cost so far, as JSON values."""
         estimates = {n: [e.relmse, e.low, e.high, e.noisy_relmse] for n, e in self.estimates.items()}

@@ -36,11 +36,13 @@ def test_early_frames_are_measured_and_then_some(tool: ModuleType) -> None:
 
 def test_one_line_each_and_means_of_settled_frames_alone(tool: ModuleType) -> None:
     found = {name: {n: score(20 + 5 * i + (n < 100)) for n in (1, 100, 200)} for i, name in enumerate(tool.LABELS)}
+    found["reference"].pop(200)  # it may end early
     lines = [p for p in ET.fromstring(tool.plot(found)).iter("{http://www.w3.org/2000/svg}path") if p.get("fill")]
     assert len(lines) == len(tool.LABELS)
-    assert all((p.get("d") or "").count("L") == 2 for p in lines)
+    assert sorted((p.get("d") or "").count("L") for p in lines) == [1, 2, 2, 2, 2]
     rows = tool.summary_table(found).splitlines()[2:]
-    assert [float(row.split("|")[2]) for row in rows] == [20, 25, 30, 35, 40]
+    assert [row.split("|")[2].strip() for row in rows] == ["100-200"] * 2 + ["100-100"] + ["100-200"] * 2
+    assert [float(row.split("|")[3]) for row in rows] == [20, 25, 30, 35, 40]
 
 
 def test_reference_targets_teach(tool: ModuleType, tmp_path: Path) -> None:

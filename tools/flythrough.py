@@ -80,12 +80,13 @@ def train_on_references(halves: Path, targets: Path, out: Path, last: int, keep:
 
 
 def images_of(out: Path, number: int, oidn: Oidn) -> dict[str, Plane]:
-    """Each method's image of a frame."""
+    """Each method's image of a frame; none of reference targets where they went no further."""
     paper, noisy = read_denoised(out / "paper" / "denoised" / f"scene.{number:04d}.exr")
     ours, _ = read_denoised(out / "ours" / "denoised" / f"scene.{number:04d}.exr")
     halves = [read_frame(out / "paper" / "halves" / f"scene.{half}.{number:04d}.exr") for half in "ab"]
-    reference = np.load(out / "reference" / f"{number:04d}.npy")
-    return {"noisy": noisy, "paper": paper, "reference": reference, "oidn": oidn(average_shared(halves)), "ours": ours}
+    found = {"noisy": noisy, "paper": paper, "oidn": oidn(average_shared(halves)), "ours": ours}
+    reference = out / "reference" / f"{number:04d}.npy"
+    return {**found, "reference": np.load(reference)} if reference.exists() else found
 
 
 def measure(out: Path, numbers: Sequence[int]) -> dict[str, dict[int, dict[str, float]]]:
@@ -103,12 +104,12 @@ def measure(out: Path, numbers: Sequence[int]) -> dict[str, dict[int, dict[str, 
 
 def plot(found: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:
     """An SVG: PSNR of T over the frames, one line for each method."""
-    numbers = list(next(iter(found.values())))
+    last = max(max(line) for line in found.values())
     values = [s["psnr_db"] for line in found.values() for s in line.values()]
     low, high = 5 * np.floor(min(values) / 5), 5 * np.ceil(max(values) / 5)
 
     def x(number: float) -> float:
-        return MARGIN + (WIDTH - 2 * MARGIN) * number / numbers[-1]
+        return MARGIN + (WIDTH - 2 * MARGIN) * number / last
 
     def y(value: float) -> float:
         return HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (value - low) / (high - low)
@@ -119,9 +120,9 @@ def plot(found: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
     ]
     for value in np.arange(low, high + 1, 5):
-        parts.append(f'<path d="M{x(0):.1f} {y(value):.1f}H{x(numbers[-1]):.1f}" stroke="#ddd"/>')
+        parts.append(f'<path d="M{x(0):.1f} {y(value):.1f}H{x(last):.1f}" stroke="#ddd"/>')
         parts.append(f'<text x="{x(0) - 6:.1f}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.0f} dB</text>')
-    for number in np.linspace(0, numbers[-1], 6):
+    for number in np.linspace(0, last, 6):
         parts.append(f'<text x="{x(number):.1f}" y="{y(low) + 18:.1f}" text-anchor="middle">{number:.0f}</text>')
     for index, (name, line) in enumerate(found.items()):
         path = "L".join(f"{x(n):.1f} {y(s['psnr_db']):.1f}" for n, s in line.items())
@@ -139,10 +140,11 @@ def summary_table(found: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str
     """Markdown: the mean of each method over the settled frames."""
     rows = []
     for name, line in found.items():
-        settled = [dict(s) for n, s in line.items() if n >= min(SETTLED_FROM, max(line))]
-        mean = mean_scores(settled)
-        rows.append([LABELS[name], *(mean[k] for k in ("psnr_db", "trimmed_relmse", "smape", "bias"))])
-    return table(["method", "PSNR of T, dB", "trimmed relMSE", "SMAPE", "bias"], rows)
+        settled = {n: dict(s) for n, s in line.items() if n >= min(SETTLED_FROM, max(line))}
+        mean = mean_scores(list(settled.values()))
+        frames = f"{min(settled)}-{max(settled)}"
+        rows.append([LABELS[name], frames, *(mean[k] for k in ("psnr_db", "trimmed_relmse", "smape", "bias"))])
+    return table(["method", "frames", "PSNR of T, dB", "trimmed relMSE", "SMAPE", "bias"], rows)
 
 
 def main() -> None:
@@ -153,6 +155,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=1000, help="length of the flythrough")
     parser.add_argument("--every", type=int, default=25, help="measure one frame in so many")
     parser.add_argument("--resolution", default="160x96")
+    parser.add_argument("--reference-frames", type=int, default=500, help="how far to go with reference targets")
     options = parser.parse_args()
     out, last = options.out, options.frames
     numbers = measured_frames(last, options.every)
@@ -165,9 +168,11 @@ def main() -> None:
     dear = ["--reference", "--spp", PASS_SPP]
     measured = ["--frames", ",".join(map(str, numbers)), "--passes", REFERENCE_PASSES, "--seed", 7]
     run("render", *scene, *dear, *measured, "--out", out / "truth")
-    run("render", *scene, *dear, *all_frames, "--passes", TARGET_PASSES, "--seed", 9, "--out", out / "targets")
+    dear_last = min(last, options.reference_frames)
+    targets = ["--frames", f"1-{dear_last}", "--passes", TARGET_PASSES, "--seed", 9]
+    run("render", *scene, *dear, *targets, "--out", out / "targets")
     if not (out / "reference" / "seconds.json").exists():
-        train_on_references(out / "paper" / "halves", out / "targets", out / "reference", last, numbers)
+        train_on_references(out / "paper" / "halves", out / "targets", out / "reference", dear_last, numbers)
     found = measure(out, numbers)
     (out / "scores.json").write_text(json.dumps(found, indent=1))
     if options.plot:
