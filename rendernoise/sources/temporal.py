@@ -23,18 +23,25 @@ class ShotHistory:
     def __init__(self, store: PairStore, window: int, shot_of: Callable[[int], Hashable] = lambda number: None) -> None:
         self.store, self.shot_of = store, shot_of
         self._neighbours: Neighbours[int] = Neighbours(window, self._renders)
+        #: Frames that know all that there is on both sides.
+        self._complete: set[int] = set()
 
     def shown(self, indices: Iterable[int]) -> None:
         """Some pairs of one frame have become visible: what do the frames before them, and those seen so far, know?"""
         for index in indices:
-            self._neighbours.forget(self.store.number(index))
+            number = self.store.number(index)
+            self._neighbours.forget(number)
             self._renew(index)
+            shot = self._shot(number)
+            place, window = shot.index(number), self._neighbours.window
+            self._complete.difference_update(shot[max(0, place - window) : place + window + 1])
 
     def complete(self) -> None:
-        """All pairs are there: each learns from both sides."""
-        for number in sorted(self.store.frames):
+        """All pairs are there: each learns from both sides, where something has come since the last time."""
+        for number in sorted({*self.store.frames} - self._complete):
             for index in self.store.indices(number):
                 self._renew(index)
+            self._complete.add(number)
 
     def _renew(self, index: int) -> None:
         """Compute the history of one pair from what is visible."""

@@ -61,6 +61,23 @@ def test_passes_add_up(tmp_path: Path) -> None:
     assert np.isclose(reliability(store, 2).max(), 3 / 2)
 
 
+def test_later_samples_renew_what_is_around_them_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, history = shot(tmp_path / "rounds", [1, 2, 3, 4, 5, 6], window=1)
+    history.complete()
+    put(store, 6, 5)
+    history.shown([6])
+    renewed: list[int] = []
+    put_history = store.put_history
+    monkeypatch.setattr(store, "put_history", lambda i, both: (renewed.append(i), put_history(i, both)))
+    history.complete()
+    assert sorted(set(renewed)) == [3, 4, 5, 6], "frames 4, 5 and 6, of which 5 has two pairs"
+    at_once, whole = shot(tmp_path / "at-once", [1, 2, 3, 4, 5, 6, 5], window=1)
+    whole.complete()
+    for number in range(1, 7):
+        first, second = (s.frame_pair(number).input.planes for s in (store, at_once))
+        np.testing.assert_array_equal(first["history"], second["history"])
+
+
 def test_pairs_that_do_not_tell_their_samples_count_alike(tmp_path: Path) -> None:
     store = PairStore(tmp_path)
     for index, number in enumerate([1, 2, 3]):
