@@ -30,10 +30,11 @@ DISTANCE_TOLERANCE = 0.01
 #: The least cosine between two normals of one surface.
 NORMAL_COSINE = 0.9
 #: Light is compared over windows of so many blocks, by the side of the blocks in px: small ones see a reflection that
-#: moves, middle ones the edge of a shadow, large ones a room that grows a little brighter.
-WINDOWS = {2: (3,), 4: (5, 15)}
-#: Standard errors by which light must differ before it counts less, and pixels that a denoiser averages, roughly.
-CAUTION, AVERAGED_PX = 2.0, 30
+#: moves, middle ones the edge of a shadow, large ones a room that grows a little brighter. With each, by how many
+#: standard errors light must differ before it counts less: of many small windows some always differ by chance.
+WINDOWS = {2: ((3, 3.0),), 4: ((5, 2.0), (15, 2.0))}
+#: Pixels that a denoiser averages, roughly.
+AVERAGED_PX = 30
 #: Less than this share of what lies in another frame's view is seen there: it is behind a cut, and knows nothing.
 CUT_SHARE = 0.3
 
@@ -159,7 +160,7 @@ def _agreement(difference: Tensor, ratio: Tensor, size: tuple[int, int]) -> Tens
 
     n samples that are off by b are worth n / (1 + n b² / σ²) of those whose variance is σ². A denoiser averages
     :data:`AVERAGED_PX` pixels, so that b weighs as many times more. b is what the mean difference over some blocks has
-    beyond twice its standard error; fireflies enlarge that, so they are no reason to doubt.
+    beyond some standard errors; fireflies enlarge that, so they are no reason to doubt.
 
     Args:
         difference: The frame's own light less the others', ``[H · W, 3]``.
@@ -170,9 +171,9 @@ def _agreement(difference: Tensor, ratio: Tensor, size: tuple[int, int]) -> Tens
     grey = difference.mean(1).mul_(valid)
     images = torch.stack((valid.float(), grey, grey.square(), ratio)).reshape(1, 4, *size)
     doubt, coarser_px = None, 0
-    for px, sides in reversed(WINDOWS.items()):  # the coarsest blocks first, each then enlarged onto the next
+    for px, windows in reversed(WINDOWS.items()):  # the coarsest blocks first, each then enlarged onto the next
         blocks = _summed(images, px)
-        doubts = [_doubt(blocks, side) for side in sides]
+        doubts = [_doubt(blocks, side, caution) for side, caution in windows]
         if doubt is not None:
             doubts.append(_enlarged(doubt, coarser_px // px, blocks))
         doubt, coarser_px = torch.stack(doubts).amax(0), px
@@ -191,16 +192,17 @@ def _summed(images: Tensor, side: int) -> Tensor:
     return F.avg_pool2d(F.pad(images, (0, -width % side, 0, -height % side)), side, divisor_override=1)
 
 
-def _doubt(blocks: Tensor, side: int) -> Tensor:
+def _doubt(blocks: Tensor, side: int, caution: float) -> Tensor:
     """By how much light is off in a window around each block, as :func:`_agreement` counts it, ``[1, 1, h, w]``.
 
     Args:
         blocks: Sums over each block of ones, differences, their squares and ratios of samples, ``[1, 4, h, w]``.
         side: Of the window, in blocks.
+        caution: Standard errors by which it may be off.
     """
     sums = F.avg_pool2d(blocks, side, 1, side // 2, divisor_override=1)
     count = sums[:, :1].clamp_min(1)
     mean, square, ratios = (sums[:, 1:] / count).chunk(3, 1)
     variance = (square - mean.square()).clamp_min_(1e-30)
-    off = (mean.square() - CAUTION**2 * variance / count).clamp_min_(0)
+    off = (mean.square() - caution**2 * variance / count).clamp_min_(0)
     return AVERAGED_PX * ratios * off / variance

@@ -125,7 +125,7 @@ def test_noise_is_no_reason_to_doubt() -> None:
 @pytest.mark.parametrize("factor", [0.3, 3.0])
 def test_another_light_is_not_believed(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lamp went out, or on, on the right. All of this small image is within one wide window."""
-    monkeypatch.setattr(history_module, "WINDOWS", {2: (3,), 4: (5,)})
+    monkeypatch.setattr(history_module, "WINDOWS", {2: ((3, 3.0),), 4: ((5, 2.0),)})
     other = noisy(wall(), 2)
     light = np.where(np.arange(W) < W // 2, 1, factor).astype(np.float32)
     _, reliability = known(noisy(wall(), 1), other.with_planes(radiance=other.radiance * light))
@@ -156,7 +156,7 @@ def test_a_streak_that_moves_is_not_believed(monkeypatch: pytest.MonkeyPatch) ->
         return frame.with_planes(radiance=frame.radiance * light)
 
     _, narrow = known(streaked(1, 10), streaked(2, 18))
-    monkeypatch.setattr(history_module, "WINDOWS", {4: (15,)})
+    monkeypatch.setattr(history_module, "WINDOWS", {4: ((15, 2.0),)})
     _, wide = known(streaked(1, 10), streaked(2, 18))
     for streak in (slice(10, 14), slice(18, 22)):
         assert narrow[0, :, streak].mean() < 0.2
