@@ -222,7 +222,8 @@ class TrainConfig(Common):
     weights: str = "none"
     """Weights to start from: none, base or a file."""
     window: int = 8
-    """Frames on each side of a frame whose samples help it, where headers tell the cameras; 0 for none."""
+    """Frames on each side of a frame whose samples help it, where cameras, positions or motion vectors lead to them; 0
+    for none."""
     device: Device = "auto"
     """Where to train."""
 
@@ -252,8 +253,8 @@ class DenoiseConfig(Common):
     half: str | None = None
     """Pattern of the other half of each input frame; both are denoised and averaged."""
     window: int | None = None
-    """Frames of a sequence on each side of a frame that help to denoise it, where headers tell the cameras; by default
-    as many as the weights were trained with, 3 for base weights; 0 for none."""
+    """Frames of a sequence on each side of a frame that help to denoise it, where cameras, positions or motion vectors
+    lead to them; by default as many as the weights were trained with, 3 for base weights; 0 for none."""
     role: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Where planes are found when names do not tell, such as albedo=MyAlb (may be repeated)."""
     list_roles: bool = False

@@ -22,7 +22,9 @@ Plane = NDArray[np.float32]
 #: Channels of every plane that rendernoise understands. ``radiance`` is scene-linear HDR RGB;
 #: ``albedo`` lies in [0, 1]; ``normal`` is the world-space shading normal; ``depth`` and ``position``
 #: are in scene units (0 where the camera ray leaves the scene); ``roughness`` goes from 0 (smooth) to 1 (diffuse);
-#: ``variance`` is that of the radiance. ``history`` is what other frames know of the radiance, and ``reliability``
+#: ``variance`` is that of the radiance. ``motion`` and ``motion2`` are motion vectors as a file has them;
+#: ``to_previous`` and ``to_next`` say, in px to the right and down, where a pixel's surface is in the frame before and
+#: after (NaN where nobody knows). ``history`` is what other frames know of the radiance, and ``reliability``
 #: on how many times the frame's own samples that rests (0: they know nothing).
 PLANE_CHANNELS: Mapping[str, int] = MappingProxyType(
     {
@@ -33,6 +35,9 @@ PLANE_CHANNELS: Mapping[str, int] = MappingProxyType(
         "position": 3,
         "roughness": 1,
         "motion": 2,
+        "motion2": 2,
+        "to_previous": 2,
+        "to_next": 2,
         "variance": 3,
         "history": 3,
         "reliability": 1,

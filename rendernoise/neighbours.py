@@ -52,10 +52,15 @@ class Neighbours(Generic[Key]):
         return self._surfaces[key]
 
 
-def informed(renders: Sequence[Frame], around: Sequence[Sequence[Surface]]) -> list[Frame]:
-    """The renders of a frame, each with the history and reliability that the like renders around it give."""
+def informed(
+    renders: Sequence[Frame], around: Sequence[Sequence[Surface]], cuts: set[int] | None = None
+) -> list[Frame]:
+    """The renders of a frame, each with the history and reliability that the like renders around it give.
+
+    ``cuts`` takes the numbers of the frames that lie behind a cut.
+    """
     found: list[Frame] = []
     for index, render in enumerate(renders):
-        mean, reliability = history(render, around[index] if index < len(around) else ())
+        mean, reliability = history(render, around[index] if index < len(around) else (), cuts=cuts)
         found.append(render.with_planes(history=mean, reliability=reliability))
     return found

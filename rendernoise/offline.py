@@ -115,6 +115,8 @@ class _Job(TrainingJob):
     def run(self) -> dict[str, Any]:
         """Read the pairs, train, measure, write."""
         config, trainer = self.config, self.trainer
+        if self.knows_time:
+            self.source.find_warpings()
         for note in (*self.source.notes, loss_note(trainer.loss, config.target)):
             if note:
                 self.emit({"event": "note", "text": note})
@@ -144,6 +146,8 @@ class _Job(TrainingJob):
         for index, pair in enumerate(source, stored):
             store.put(index, pair, files=source.paths(index), same=same_picture(pair))
             self.emit({"event": "read", "pair": index + 1, "pairs": total, "wall_s": self.elapsed()})
+        for text in source.lost_vectors():
+            self.emit({"event": "note", "text": text})
         same = []
         files = source.files
         for index in range(total):

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Box = tuple[int, int, int, int]
 
 #: The header attribute that holds a projection as JSON.
 ATTRIBUTE = "rendernoise.projection"
+#: With more points than these, squares are summed.
+_MANY = 500
+#: How many times as badly the next best matrix must fit, squared; where points lie on one plane, four fit alike.
+_ONE_PLANE = 25.0
 #: How far off the film's side a fitted point may fall: float32 rays of a camera far from the origin reach 1e-5.
 TOLERANCE = 1e-3
 
@@ -47,6 +52,21 @@ class Projection:
         # Sums of a row and a column: only their sum is as large as the film.
         return (right * u).astype(np.float32) + (down * v + start).astype(np.float32)
 
+    def within(self, display: Box, data: Box) -> Projection:
+        """The same camera for a film of which a file holds another part than the display window.
+
+        Args:
+            display: Inclusive x_min, y_min, x_max, y_max of the film that this projection is of, px.
+            data: Those of the pixels that there are.
+        """
+        if display == data:
+            return self
+        matrix = self.matrix.copy()
+        for axis in (0, 1):
+            whole, part = (box[axis + 2] - box[axis] + 1 for box in (display, data))
+            matrix[axis] = (whole * matrix[axis] + (display[axis] - data[axis]) * matrix[2]) / part
+        return Projection(matrix, self.near)
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, which keep every bit."""
         return {"matrix": self.matrix.tolist(), "near": self.near}
@@ -74,16 +94,44 @@ class Projection:
 def fit_projection(points: Array, film: Array, near: float = 0.0) -> Projection | None:
     """The projection that takes world points ``[N, 3]`` to film positions ``[N, 2]``; None if none does.
 
-    The direct linear transform (Hartley and Zisserman 2003, section 7.1), in coordinates of unit spread. Panoramas and
-    lenses that bend lines have none; parallel projections have none with an eye.
+    Panoramas and lenses that bend lines have none; parallel projections have none with an eye.
 
     Args:
         points: All before the camera.
         film: Where the film shows them.
         near: As in :class:`Projection`.
     """
-    if not np.isfinite(points).all():
+    found = direct(points, film) if np.isfinite(points).all() else None
+    if found is None:
         return None
+    x, y, w = found.matrix[:, :3] @ points.T + found.matrix[:, 3:]
+    if np.abs(w).min() <= 1e-9 * np.abs(w).max() or (w > 0).any() != (w > 0).all():
+        return None
+    if np.abs(np.stack([x / w, y / w], axis=1) - film).max() > TOLERANCE:
+        return None
+    # A parallel projection has the same w everywhere, and no eye.
+    if np.ptp(w) <= 1e-6 * np.abs(w).max():
+        return None
+    return Projection(found.matrix * np.sign(w[0]) / np.linalg.norm(found.matrix[2, :3]), near)
+
+
+class Solution(NamedTuple):
+    """What the direct linear transform finds: a matrix ``[3, 4]`` up to a factor, and whether no other does as well."""
+
+    matrix: Array
+    spans: bool
+
+
+def direct(points: Array, film: Array) -> Solution | None:
+    """The direct linear transform (Hartley and Zisserman 2003, section 7.1), in coordinates of unit spread.
+
+    Args:
+        points: ``[N, 3]``, N ≥ 6, finite.
+        film: ``[N, 2]``.
+
+    Returns:
+        The matrix with the least algebraic error; None where all points are one.
+    """
     center = points.mean(0)
     spread = float(np.abs(points - center).max())
     if not spread:
@@ -96,17 +144,16 @@ def fit_projection(points: Array, film: Array, near: float = 0.0) -> Projection 
             np.concatenate([zero, known, -film[:, 1:] * known], axis=1),
         ]
     )
-    matrix = np.linalg.svd(rows, full_matrices=False)[2][-1].reshape(3, 4)
-    x, y, w = matrix @ known.T
-    if np.abs(w).min() <= 1e-9 * np.abs(w).max() or (w > 0).any() != (w > 0).all():
-        return None
-    if np.abs(np.stack([x / w, y / w], axis=1) - film).max() > TOLERANCE:
-        return None
-    # A parallel projection has the same w everywhere, and no eye.
-    if np.ptp(w) <= 1e-6 * np.abs(w).max():
-        return None
+    # The singular vectors of the rows are the eigenvectors of a matrix of 12×12, however many rows there are.
+    values, vectors = np.linalg.eigh(rows.T @ rows) if len(points) > _MANY else _singular(rows)
     world = np.eye(4)
     world[:3, :3] /= spread
     world[:3, 3] = -center / spread
-    matrix = matrix @ world * np.sign(w[0])
-    return Projection(matrix / np.linalg.norm(matrix[2, :3]), near)
+    spans = values[1] > _ONE_PLANE * max(values[0], 1e-15 * values[-1])
+    return Solution(vectors[:, 0].reshape(3, 4) @ world, bool(spans))
+
+
+def _singular(rows: Array) -> tuple[Array, Array]:
+    """Squared singular values in ascending order, and their vectors as columns: exact where squares would not be."""
+    _, values, vectors = np.linalg.svd(rows, full_matrices=False)
+    return np.square(values[::-1]), vectors[::-1].T

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,26 +16,13 @@ from rendernoise.denoiser import Denoiser
 from rendernoise.errors import ImageError, InputError, RendernoiseError
 from rendernoise.frame import Frame, FramePair, Plane
 from rendernoise.guard import Judgement
-from rendernoise.history import NEEDS, Surface
+from rendernoise.history import NEEDS
 from rendernoise.io.atomic import make_directory
-from rendernoise.io.exr import Exr, count_bad, read, read_frame, replace_radiance, to_frame, write
+from rendernoise.io.exr import Exr, count_bad, read, replace_radiance, to_frame, write
 from rendernoise.io.exr_look import look, radiance_window, roles_of, size_text
 from rendernoise.io.sequence import find, format_frames, frame_path
-from rendernoise.neighbours import Neighbours, informed
 from rendernoise.sources.exr_pairs import match, same_picture
-
-Emit = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class FrameFiles:
-    """One frame's number, input, output, the other half where there is one, and the name of its sequence if any."""
-
-    number: int
-    path: Path
-    out: Path
-    half: Path | None = None
-    sequence: str = ""
+from rendernoise.sources.shots import Emit, FrameFiles, Shots
 
 
 @dataclass(frozen=True)
@@ -147,8 +134,8 @@ def denoise_sequence(
         skip_existing: Leave frames whose output exists.
         overwrite: Replace outputs that exist.
         keep_noisy: Add the noisy radiance of the input as ``noisy.R/G/B``.
-        window: Frames of a sequence on each side of a frame that help to denoise it, where headers tell the cameras;
-            None for as many as the weights were trained with.
+        window: Frames of a sequence on each side of a frame that help to denoise it, where files tell how they
+            are warped; None for as many as the weights were trained with.
         known: From :func:`known_frames`, the frames that may help; None for the planned ones.
         emit: Called with roles, notes, written and failed frames.
 
@@ -175,14 +162,15 @@ def denoise_sequence(
     for folder in dict.fromkeys(f.out.parent for f in left):
         make_directory(folder)
     attributes = {"rendernoise.version": __version__, "rendernoise.weights": denoiser.fingerprint()}
-    around = _around(known or planned, denoiser.window_of(window), roles)
+    shots = Shots(known or planned, denoiser.window_of(window), roles, emit, asked=window is not None)
+    shots.prepare(left)
     written: list[Path] = []
     failed: list[tuple[FrameFiles, str]] = []
     for done, files in enumerate(left, 1):
         start = time.monotonic()
         facts = {"frame": files.number, "path": str(files.out), "done": done, "of": len(left)}
         try:
-            exr, radiance, estimate = _denoise(denoiser, files, roles, around(files), emit)
+            exr, radiance, estimate = _denoise(denoiser, files, roles, shots, emit)
         except (ImageError, InputError) as error:
             failed.append((files, _with_path(error, files.path)))
             emit({"event": "failed", **facts, "text": failed[-1][1]})
@@ -191,6 +179,7 @@ def denoise_sequence(
         written.append(files.out)
         numbers = estimate.to_json() if estimate else {}
         emit({"event": "frame", **facts, **numbers, "wall_s": round(time.monotonic() - start, 3)})
+    shots.end()
     if not (written or skipped):
         others = f"; {len(failed) - 1} more frame(s) failed too" if len(failed) > 1 else ""
         raise ImageError(failed[0][1] + others)
@@ -204,44 +193,25 @@ def failure_text(outcome: Outcome) -> str:
     return f"{len(outcome.failed)} of {total} frames failed: {numbers}. The others are written"
 
 
-Around = Callable[[FrameFiles], list[list[Surface]]]
-
-
-def _around(known: list[FrameFiles], window: int, roles: Mapping[str, str] | None) -> Around:
-    """Finds the surfaces around a frame of a sequence; none for files that belong to no sequence."""
-    halves = {files.path: files.half for files in known}
-
-    def read_renders(path: Path) -> list[Frame]:
-        return [read_frame(each, roles=roles) for each in (path, halves[path]) if each is not None]
-
-    sequences: dict[str, list[Path]] = {}
-    for files in known:
-        sequences.setdefault(files.sequence, []).append(files.path)
-    neighbours = Neighbours(window, read_renders)
-    return lambda files: neighbours.around(files.path, sequences[files.sequence]) if files.sequence else []
-
-
 def _denoise(
     denoiser: Denoiser,
     files: FrameFiles,
     roles: Mapping[str, str] | None,
-    around: list[list[Surface]],
+    shots: Shots,
     emit: Emit,
 ) -> tuple[Exr, Plane, ErrorEstimate | None]:
-    exr, a = _read(denoiser, files.path, files.number, roles, emit)
+    exr, a = _read(denoiser, files.path, files, roles, shots, emit)
     if files.half is None:
-        if around:
-            (a,) = informed([a], around)
+        (a,) = shots.informed(files, [a])
         return exr, _finite(denoiser.radiance(a), files.path), None
-    other, b = _read(denoiser, files.half, files.number, roles, emit)
+    other, b = _read(denoiser, files.half, files, roles, shots, emit)
     windows = [radiance_window(e, roles_of(e, p, roles)) for e, p in ((exr, files.path), (other, files.half))]
     if windows[0] != windows[1]:
         raise ImageError(
             f"{files.half} is {size_text(windows[1])}, but {files.path} is {size_text(windows[0])}",
             "Render both halves at one size",
         )
-    if around:
-        a, b = informed([a, b], around)
+    a, b = shots.informed(files, [a, b])
     pair = FramePair.of_halves(a, b)
     same = same_picture(pair)
     if same:
@@ -253,18 +223,23 @@ def _denoise(
 
 
 def _read(
-    denoiser: Denoiser, path: Path, number: int, roles: Mapping[str, str] | None, emit: Emit
+    denoiser: Denoiser,
+    path: Path,
+    files: FrameFiles,
+    roles: Mapping[str, str] | None,
+    shots: Shots,
+    emit: Emit,
 ) -> tuple[Exr, Frame]:
-    """A file, and its frame with the planes that the weights need."""
+    """A file, and its frame with the planes that the weights need and neighbours are found by."""
     exr = read(path)
-    found = roles_of(exr, path, roles)
-    _check_planes(found, denoiser.model.needs, path)
-    names = [name for name in (*denoiser.model.layout.names, *NEEDS) if name in found]
-    frame = to_frame(exr, roles=roles, number=number)
+    _check_planes(roles_of(exr, path, roles), denoiser.model.needs, path)
+    frame = shots.warped(files, to_frame(exr, roles=roles, number=files.number))
     bad = {kind: count for kind, count in count_bad(frame).items() if count}
     if bad:
         counts = ", ".join(f"{count} {_BAD[kind]}" for kind, count in bad.items())
-        emit({"event": "note", "frame": number, "text": f"warning: {path} has {counts} pixel(s), read as 0"})
+        text = f"warning: {path} has {counts} pixel(s), read as 0"
+        emit({"event": "note", "frame": files.number, "text": text})
+    names = [name for name in (*denoiser.model.layout.names, *NEEDS) if name in frame.planes]
     return exr, replace(frame, planes={n: frame.planes[n] for n in names}, metadata={})
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rendernoise.cameras import HEADER_CAMERAS, header_cameras
 from rendernoise.errors import ImageError
 from rendernoise.frame import PLANE_CHANNELS, Frame, Plane
 from rendernoise.io import roles as role_names
@@ -143,6 +144,13 @@ def to_frame(exr: Exr, *, roles: Mapping[str, str] | None = None, number: int = 
     metadata = {key: _plain(value) for key, value in metadata.items()}
     seed = _integer(metadata.get("seed"))
     projection = Projection.from_attributes(metadata)
+    display, data = main.display_window, main.data_window
+    assert display is not None  # filled in by Part
+    assert data is not None
+    if projection is not None:
+        projection = projection.within(display, data)
+    else:
+        metadata[HEADER_CAMERAS] = header_cameras(metadata, display, data)
     return Frame(planes, max(_spp(metadata), 0), number, seed, metadata, projection)
 
 

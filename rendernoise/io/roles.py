@@ -57,10 +57,26 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
         "shadingnormal",
         "geonormal",
     ),
-    "depth": ("denoisedepth", "denoisingdepth", "depth", "z", "zdepth", "vrayzdepth", "dd"),
+    # Cycles' Denoising Depth is averaged over edges: 1.4 % off what Depth says at a pixel's centre.
+    "depth": ("denoisedepth", "depth", "denoisingdepth", "z", "zdepth", "vrayzdepth", "dd"),
     "position": ("position", "pos", "p", "worldposition", "vrayworldposition"),
     "roughness": ("roughness", "denoiseroughness"),
-    "motion": ("motion", "vector", "motionvector", "motionvectors", "vrayvelocity", "velocity", "mv"),
+    "motion": (
+        "motion",
+        "vector",  # Cycles
+        "motionvector",  # Arnold
+        "motionvectors",
+        "motionback",  # RenderMan
+        "motionbackward",
+        "backwardmotion",
+        "motionvec",  # MoonRay
+        "vrayvelocity",
+        "velocity",
+        "mv",
+        "motionfore",
+        "forwardmotion",
+    ),
+    "motion2": ("motion", "vector", "motionfore", "motionforward", "forwardmotion"),
     "variance": ("variance", "mse"),  # mse: RenderMan
 }
 
@@ -89,6 +105,8 @@ class _Layer:
     def pick(self, role: str) -> tuple[str, ...]:
         """Channel names of this layer in the role's order; empty when they do not fit."""
         wanted = {1: (), 2: (("X", "Y"), ("U", "V"), ("R", "G")), 3: (_RGB, _XYZ)}[PLANE_CHANNELS[role]]
+        if role == "motion2" and self.key in ("motion", "vector"):
+            wanted = (("Z", "W"), ("B", "A"))  # a second pair of vectors in the same layer
         for components in wanted:
             if all(c in self.channels for c in components):
                 return tuple(self.channels[c] for c in components)
@@ -135,6 +153,10 @@ def resolve(channel_names: Iterable[str], overrides: Mapping[str, str] | None = 
             channels = () if given[role].lower() in _NO_LAYER else _override(role, given[role], names, layers)
         else:
             channels = _find(role, layers, parent)
+        if role == "motion2" and role not in given and channels == found.get("motion"):
+            channels = ()  # vectors in one direction alone
+        if role == "motion2" and role not in given and "motion" not in found:
+            channels = ()  # left out by the user
         if channels:
             found[role] = channels
         if role == "radiance" and channels:

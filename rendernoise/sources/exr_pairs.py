@@ -16,6 +16,7 @@ from rendernoise.history import NEEDS
 from rendernoise.io.exr import read_frame
 from rendernoise.io.exr_look import look, radiance_window, roles_of, size_text
 from rendernoise.io.sequence import Sequence, expand, find, format_frames, frame_path
+from rendernoise.sources.warping import Warping, find_warping
 
 #: The planes that training uses where every frame has them.
 PLANES = ("radiance", "albedo", "normal", "roughness")
@@ -81,6 +82,7 @@ class ExrPairs:
     ) -> None:
         self.target: TargetKind = target
         self.notes: list[str] = []
+        self._warpings: dict[str, Warping] = {}
         if a is not None and b is not None:
             self.files = _from_patterns(a, b, target, frames)
         else:
@@ -111,6 +113,21 @@ class ExrPairs:
         """Go on where ``state`` was taken."""
         self._next = state["next"]
 
+    def find_warpings(self) -> None:
+        """Find how the frames of each shot are warped onto each other, and note it; pairs read from now on are so."""
+        for name in dict.fromkeys(files.name for files in self.files):
+            by_number = {files.frame: files.a for files in self.files if files.name == name}
+            if len(by_number) > 1:
+                path = next(iter(by_number.values()))
+                channels = roles_of(look(path), path)
+                read = lambda number, paths=by_number: read_frame(paths[number], number=number)  # noqa: E731
+                self._warpings[name] = find_warping(read, list(by_number), channels)
+                self.notes += [note for note in self._warpings[name].notes if note not in self.notes]
+
+    def lost_vectors(self) -> list[str]:
+        """Lines on motion vectors that lead nowhere, in the frames that were read."""
+        return [text for warping in self._warpings.values() if (text := warping.lost_vectors())]
+
     def paths(self, index: int) -> list[str]:
         """Input and target file of pair ``index``."""
         files, source, _ = self._entries[index]
@@ -130,19 +147,22 @@ class ExrPairs:
 
     def _load(self, index: int) -> FramePair:
         files, source, number = self._entries[index]
-        frame = self._frame(source, number, files.frame)
+        frame = self._frame(source, number, files)
         if files.reference is not None:
             return FramePair(frame, read_frame(files.reference, number=number).radiance, "reference")
         assert files.b is not None
-        return FramePair.of_halves(frame, self._frame(files.b, number, files.frame))
+        return FramePair.of_halves(frame, self._frame(files.b, number, files))
 
-    def _frame(self, path: Path, number: int, source_frame: int) -> Frame:
-        frame = read_frame(path, number=number)
-        metadata = {**frame.metadata, "source": str(path), "source_frame": source_frame}
+    def _frame(self, path: Path, number: int, files: PairFiles) -> Frame:
+        frame = read_frame(path, number=files.frame)
+        if warping := self._warpings.get(files.name):
+            frame = warping(frame)
+        metadata = {**frame.metadata, "source": str(path), "source_frame": files.frame}
         # What neighbours are found by, beside what the network sees.
         beside = set(NEEDS) - set(PLANES)
         kept = [name for name in frame.planes if name in self.planes or name in beside]
-        return replace(frame, planes={name: frame.planes[name] for name in kept}, metadata=metadata)
+        planes = {name: frame.planes[name] for name in kept}
+        return replace(frame, planes=planes, number=number, metadata=metadata)
 
     def _check_headers(self) -> tuple[str, ...]:
         """The planes of :data:`PLANES` that every input has."""

@@ -44,6 +44,7 @@ FILES = {
             "radiance": layer("ViewLayer.Combined"), "albedo": layer("ViewLayer.Denoising Albedo"),
             "normal": layer("ViewLayer.Denoising Normal", "XYZ"), "depth": ["ViewLayer.Depth.Z"],
             "position": layer("ViewLayer.Position", "XYZ"), "motion": layer("ViewLayer.Vector", "XY"),
+            "motion2": layer("ViewLayer.Vector", "ZW"),
         },
     ),
     "cycles, already denoised": (
@@ -67,6 +68,15 @@ FILES = {
             "radiance": layer("Ci"), "albedo": layer("albedo"), "normal": layer("Nn", "XYZ"), "depth": ["z"],
             "variance": layer("mse"),
         },
+    ),
+    "renderman, vectors in both directions": (
+        layer("Ci") + layer("motionFore", "XY") + layer("motionBack", "XY"),
+        {"radiance": layer("Ci"), "motion": layer("motionBack", "XY"), "motion2": layer("motionFore", "XY")},
+    ),
+    "arnold, vectors": (RGB + layer("motionvector"), {"radiance": RGB, "motion": layer("motionvector", "RG")}),
+    "vectors of texture coordinates' names": (
+        RGB + layer("motion", "UV"),
+        {"radiance": RGB, "motion": layer("motion", "UV")},
     ),
     "vray": (
         RGB + layer("VRayDiffuseFilter") + layer("VRayNormals") + layer("VRayZDepth") + layer("VRayVelocity"),
@@ -112,6 +122,10 @@ def test_overrides() -> None:
     assert resolve(channels, {"depth": "dist"})["depth"] == ("dist",)
     assert resolve(channels, {"normal": "aux.U,aux.V,aux.W"})["normal"] == ("aux.U", "aux.V", "aux.W")
     assert "albedo" not in resolve(channels, {"albedo": "none"})
+    vectors = [*RGB, *layer("Vector", "XYZW")]
+    assert set(resolve(vectors)) == {"radiance", "motion", "motion2"}
+    assert set(resolve(vectors, {"motion": "none"})) == {"radiance"}, "neither pair"
+    assert set(resolve(vectors, {"motion2": "none"})) == {"radiance", "motion"}
 
 
 @pytest.mark.parametrize(
