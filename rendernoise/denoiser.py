@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from rendernoise.errors import InputError, RendernoiseError, WeightsError
 from rendernoise.frame import HISTORY_PLANES, Frame, FramePair, Plane
 from rendernoise.io.atomic import write_bytes
+from rendernoise.light import FINE, WIDE, Windows
 from rendernoise.model import DenoisingModel, ModelSpec
 
 SCHEMA = 1
@@ -128,6 +129,11 @@ class Denoiser:
         if not set(HISTORY_PLANES) <= set(self.model.layout.names):
             return 0
         return int(self.provenance.get("window", UNTRAINED_WINDOW)) if wanted is None else wanted
+
+    @property
+    def light_windows(self) -> Windows:
+        """Over what light is compared with neighbours': more closely for weights that had none in training."""
+        return WIDE if self.provenance.get("window") else FINE
 
     def halves(self, pair: FramePair) -> tuple[Plane, Plane]:
         """f(A) and f(B) of a pair whose partner may be an input, in other placements each: their mean gains by that."""

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from rendernoise.color import demodulator
 from rendernoise.frame import Frame, Plane
+from rendernoise.light import WIDE, Windows, agreement
 from rendernoise.motion import centers, follow, length, pixels, reversed_vectors
 from rendernoise.projection import Projection
 
@@ -36,12 +37,6 @@ MOVED_TOLERANCE = 0.1
 MOVED_PX = 1.0
 #: The least cosine between two normals of one surface.
 NORMAL_COSINE = 0.9
-#: Light is compared over windows of so many blocks, by the side of the blocks in px: small ones see a reflection that
-#: moves, middle ones the edge of a shadow, large ones a room that grows a little brighter. With each, by how many
-#: standard errors light must differ before it counts less: of many small windows some always differ by chance.
-WINDOWS = {2: ((3, 3.0),), 4: ((5, 2.0), (15, 2.0))}
-#: Pixels that a denoiser averages, roughly.
-AVERAGED_PX = 30
 #: Less than this share of what lies in another frame's view is seen there: it is behind a cut, and knows nothing.
 CUT_SHARE = 0.3
 
@@ -141,7 +136,12 @@ def _slope(distance: Tensor) -> Tensor:
 
 
 def history(
-    frame: Frame, others: Iterable[Surface], samples: int | None = None, cuts: set[int] | None = None
+    frame: Frame,
+    others: Iterable[Surface],
+    samples: int | None = None,
+    *,
+    windows: Windows = WIDE,
+    cuts: set[int] | None = None,
 ) -> tuple[Plane, Plane]:
     """What other frames know of one render of a frame.
 
@@ -149,6 +149,7 @@ def history(
         frame: The render.
         others: Surfaces of other frames.
         samples: What the reliability counts by, spp; None for the frame's own.
+        windows: Over which light is compared.
         cuts: Takes the numbers of the frames that lie behind a cut.
 
     Returns:
@@ -170,12 +171,12 @@ def history(
         if cut and cuts is not None:
             cuts.add(other.number)
         share = valid * float(other.samples)
-        share *= _agreement(light - radiance, share / own.samples, size)
+        share *= agreement(light - radiance, share / own.samples, size, windows)
         total.addcmul_(share[:, None], radiance)
         weight += share
     mean = total.div_(weight.clamp_min(1e-30)[:, None])
     # Where light changes a little with every frame, none of them shows it for itself, but their mean does.
-    weight *= _agreement(light - mean, weight / own.samples, size)
+    weight *= agreement(light - mean, weight / own.samples, size, windows)
     radiance = mean.T.reshape(3, *size) * _demodulator(frame)
     reliability = weight.reshape(1, *size) / (samples or frame.spp or 1)
     return radiance.numpy(), reliability.numpy()
@@ -323,56 +324,3 @@ def _link(here: Surface, there: Surface) -> tuple[Tensor, Tensor] | None:
     elif back is None and forth is not None:
         back = reversed_vectors(forth, here.taps[:, 0], here.size)
     return None if forth is None or back is None else (forth, back)
-
-
-def _agreement(difference: Tensor, ratio: Tensor, size: tuple[int, int]) -> Tensor:
-    """How much the samples of other frames count where their light is not the same, 0 to 1, ``[H · W]``.
-
-    n samples that are off by b are worth n / (1 + n b² / σ²) of those whose variance is σ². A denoiser averages
-    :data:`AVERAGED_PX` pixels, so that b weighs as many times more. b is what the mean difference over some blocks has
-    beyond some standard errors; fireflies enlarge that, so they are no reason to doubt.
-
-    Args:
-        difference: The frame's own light less the others', ``[H · W, 3]``.
-        ratio: Their samples for each own one, ``[H · W]``; 0 where they see another surface.
-        size: (H, W).
-    """
-    valid = ratio > 0
-    grey = difference.mean(1).mul_(valid)
-    images = torch.stack((valid.float(), grey, grey.square(), ratio)).reshape(1, 4, *size)
-    doubt, coarser_px = None, 0
-    for px, windows in reversed(WINDOWS.items()):  # the coarsest blocks first, each then enlarged onto the next
-        blocks = _summed(images, px)
-        doubts = [_doubt(blocks, side, caution) for side, caution in windows]
-        if doubt is not None:
-            doubts.append(_enlarged(doubt, coarser_px // px, blocks))
-        doubt, coarser_px = torch.stack(doubts).amax(0), px
-    assert doubt is not None
-    return _enlarged(1 / (1 + doubt), coarser_px, images).flatten()
-
-
-def _enlarged(image: Tensor, factor: int, like: Tensor) -> Tensor:
-    """Each pixel repeated so many times on each side, cut to the height and width of ``like``."""
-    return F.interpolate(image, scale_factor=factor, mode="nearest")[..., : like.shape[-2], : like.shape[-1]]
-
-
-def _summed(images: Tensor, side: int) -> Tensor:
-    """Sums over blocks of so many pixels on each side; beyond the last row and column is nothing."""
-    height, width = images.shape[-2:]
-    return F.avg_pool2d(F.pad(images, (0, -width % side, 0, -height % side)), side, divisor_override=1)
-
-
-def _doubt(blocks: Tensor, side: int, caution: float) -> Tensor:
-    """By how much light is off in a window around each block, as :func:`_agreement` counts it, ``[1, 1, h, w]``.
-
-    Args:
-        blocks: Sums over each block of ones, differences, their squares and ratios of samples, ``[1, 4, h, w]``.
-        side: Of the window, in blocks.
-        caution: Standard errors by which it may be off.
-    """
-    sums = F.avg_pool2d(blocks, side, 1, side // 2, divisor_override=1)
-    count = sums[:, :1].clamp_min(1)
-    mean, square, ratios = (sums[:, 1:] / count).chunk(3, 1)
-    variance = (square - mean.square()).clamp_min_(1e-30)
-    off = (mean.square() - caution**2 * variance / count).clamp_min_(0)
-    return AVERAGED_PX * ratios * off / variance

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from rendernoise.errors import ImageError, InputError, SceneError
 from rendernoise.frame import Frame
 from rendernoise.history import Surface, history
+from rendernoise.light import WIDE, Windows
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -53,14 +54,22 @@ class Neighbours(Generic[Key]):
 
 
 def informed(
-    renders: Sequence[Frame], around: Sequence[Sequence[Surface]], cuts: set[int] | None = None
+    renders: Sequence[Frame],
+    around: Sequence[Sequence[Surface]],
+    *,
+    windows: Windows = WIDE,
+    cuts: set[int] | None = None,
 ) -> list[Frame]:
     """The renders of a frame, each with the history and reliability that the like renders around it give.
 
-    ``cuts`` takes the numbers of the frames that lie behind a cut.
+    Args:
+        renders: The halves of the frame in order, or all samples as one.
+        around: For each of them, what the frames around it show.
+        windows: Over which light is compared.
+        cuts: Takes the numbers of the frames that lie behind a cut.
     """
     found: list[Frame] = []
     for index, render in enumerate(renders):
-        mean, reliability = history(render, around[index] if index < len(around) else (), cuts=cuts)
+        mean, reliability = history(render, around[index] if index < len(around) else (), windows=windows, cuts=cuts)
         found.append(render.with_planes(history=mean, reliability=reliability))
     return found

@@ -162,7 +162,8 @@ def denoise_sequence(
     for folder in dict.fromkeys(f.out.parent for f in left):
         make_directory(folder)
     attributes = {"rendernoise.version": __version__, "rendernoise.weights": denoiser.fingerprint()}
-    shots = Shots(known or planned, denoiser.window_of(window), roles, emit, asked=window is not None)
+    reach, light = denoiser.window_of(window), denoiser.light_windows
+    shots = Shots(known or planned, reach, roles, emit, asked=window is not None, light=light)
     shots.prepare(left)
     written: list[Path] = []
     failed: list[tuple[FrameFiles, str]] = []

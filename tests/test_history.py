@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rendernoise import history as history_module
 from rendernoise.frame import Frame
 from rendernoise.history import Surface, history
+from rendernoise.light import FINE, WIDE, Windows
 from rendernoise.projection import Projection
 from tests.test_projection import pinhole
 
@@ -37,10 +37,10 @@ def wall(x: float = 0.0, turn: float = 0.0, slope: float = 0.0, **changes: Any) 
     return Frame({k: np.ascontiguousarray(v, np.float32) for k, v in planes.items()}, 4, projection=projection)
 
 
-def known(frame: Frame, *others: Frame) -> tuple[np.ndarray, np.ndarray]:
+def known(frame: Frame, *others: Frame, windows: Windows = WIDE) -> tuple[np.ndarray, np.ndarray]:
     """History and reliability by whole frames."""
     surfaces = [Surface.of(other) for other in others]
-    return history(frame, [surface for surface in surfaces if surface is not None])
+    return history(frame, [surface for surface in surfaces if surface is not None], windows=windows)
 
 
 def noisy(frame: Frame, seed: int, variance: float = 0.5) -> Frame:
@@ -123,12 +123,11 @@ def test_noise_is_no_reason_to_doubt() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.3, 3.0])
-def test_another_light_is_not_believed(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_light_is_not_believed(factor: float) -> None:
     """A lamp went out, or on, on the right. All of this small image is within one wide window."""
-    monkeypatch.setattr(history_module, "WINDOWS", {2: ((3, 3.0),), 4: ((5, 2.0),)})
     other = noisy(wall(), 2)
     light = np.where(np.arange(W) < W // 2, 1, factor).astype(np.float32)
-    _, reliability = known(noisy(wall(), 1), other.with_planes(radiance=other.radiance * light))
+    _, reliability = known(noisy(wall(), 1), other.with_planes(radiance=other.radiance * light), windows={4: (5,)})
     assert reliability[0, :, -W // 4 :].mean() < 0.2
     assert reliability[0, :, : W // 4].mean() > 0.8
 
@@ -146,7 +145,7 @@ def test_light_that_is_a_little_brighter_everywhere_is_seen_in_the_mean_of_many(
     assert kept(1.2, 10) < 0.02
 
 
-def test_a_streak_that_moves_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_streak_that_moves_is_not_believed() -> None:
     """A reflection 4 px wide that is 8 px further on in the other frame: over wide windows both are alike."""
 
     def streaked(seed: int, left: int) -> Frame:
@@ -155,11 +154,10 @@ def test_a_streak_that_moves_is_not_believed(monkeypatch: pytest.MonkeyPatch) ->
         light[:, left : left + 4] = 3
         return frame.with_planes(radiance=frame.radiance * light)
 
-    _, narrow = known(streaked(1, 10), streaked(2, 18))
-    monkeypatch.setattr(history_module, "WINDOWS", {4: ((15, 2.0),)})
-    _, wide = known(streaked(1, 10), streaked(2, 18))
+    _, fine = known(streaked(1, 10), streaked(2, 18), windows=FINE)
+    _, wide = known(streaked(1, 10), streaked(2, 18), windows={4: (15,)})
     for streak in (slice(10, 14), slice(18, 22)):
-        assert narrow[0, :, streak].mean() < 0.2
+        assert fine[0, :, streak].mean() < 0.2
         assert wide[0, :, streak].mean() > 0.8
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rendernoise import history as history_module
+from rendernoise import light as light_module
 from rendernoise.cli import main
 from rendernoise.denoiser import Denoiser
 from rendernoise.frame import Frame
 from rendernoise.io.exr import read, read_frame
 from rendernoise.io.renders import write_half
+from rendernoise.light import FINE, WIDE
 from rendernoise.metrics.relative import trimmed_relmse
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.neighbours import Neighbours, informed
@@ -175,6 +176,13 @@ def test_the_window_is_what_the_weights_were_trained_with(
     assert Denoiser(alone, provenance).window_of(wanted) == 0, "it takes no history"
 
 
+def test_light_is_compared_more_closely_for_weights_that_had_no_neighbours() -> None:
+    base = Denoiser.load(base_path("fast"), "cpu")
+    assert base.light_windows == FINE
+    assert Denoiser(base.model, {"window": 0}).light_windows == FINE
+    assert Denoiser(base.model, {"window": 8}).light_windows == WIDE, "as in their training"
+
+
 def test_no_ghosts_in_a_shot_of_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lamp and a ball move, pictures change in frame 5, another camera looks from frame 9 on (scenes/changes).
 
@@ -191,7 +199,7 @@ def test_no_ghosts_in_a_shot_of_changes(tmp_path: Path, monkeypatch: pytest.Monk
     for name, window in (("alone", "0"), ("tested", "3"), ("believed", "3")):
         out = tmp_path / name
         if name == "believed":
-            monkeypatch.setattr(history_module, "AVERAGED_PX", 0)
+            monkeypatch.setattr(light_module, "AVERAGED_PX", 0)
         assert denoise(pattern, out, "--half", half, "--window", window) == 0
         found: list[float] = []
         for number in (4, 5, 9):

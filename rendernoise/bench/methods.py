@@ -169,9 +169,9 @@ class Weights:
             inputs = self._inputs(frame)
             around = neighbours.around(frame.number, cell.numbers)
             if not index:
-                _denoise(denoiser, informed(inputs, around))
+                _denoise(denoiser, informed(inputs, around, windows=denoiser.light_windows))
             start = time.perf_counter()
-            radiance = _denoise(denoiser, informed(inputs, around))
+            radiance = _denoise(denoiser, informed(inputs, around, windows=denoiser.light_windows))
             yield Output(frame.number, radiance, _charged(frame, time.perf_counter() - start))
 
     def _inputs(self, frame: NoisyFrame) -> list[Frame]:

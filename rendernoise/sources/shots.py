@@ -12,6 +12,7 @@ from rendernoise.frame import Frame
 from rendernoise.io.exr import read_frame
 from rendernoise.io.exr_look import look, roles_of
 from rendernoise.io.sequence import format_frames
+from rendernoise.light import WIDE, Windows
 from rendernoise.neighbours import Neighbours, informed
 from rendernoise.sources.warping import Warping, find_warping
 
@@ -38,6 +39,7 @@ class Shots:
         asked: Whether the user asked for that window.
         roles: Plane name to layer, where names do not tell.
         emit: Takes notes.
+        light: Windows over which light is compared.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class Shots:
         emit: Emit,
         *,
         asked: bool = False,
+        light: Windows = WIDE,
     ) -> None:
+        self._light = light
         self._roles, self._emit = roles, emit
         self._asked = window if asked else 0
         self._files = {files.path: files for files in known}
@@ -93,7 +97,7 @@ class Shots:
         if any(surface.size != own for surface in around[0] if around):
             self._note(f"frames of {files.sequence} are not of one size: those of another size know nothing")
         cuts: set[int] = set()
-        found = informed(renders, around, cuts)
+        found = informed(renders, around, windows=self._light, cuts=cuts)
         for number in sorted(cuts & {files.number - 1, files.number + 1}):
             first = min(number, files.number)
             self._note(f"frames {first} and {first + 1} show nothing in common (a cut?): neither helps the other")
