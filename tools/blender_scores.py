@@ -29,16 +29,19 @@ WAYS = {
 
 
 def moving(path: Path) -> np.ndarray:
+    """Where a file shows something that moves, ``[H, W]``: objects with an index."""
     exr = read(path)
     part, channel = exr.channel_map()["ViewLayer.Object Index.X"]
     return exr.parts[part].channels[channel] > 0
 
 
 def trimmed(errors: np.ndarray) -> float:
+    """The mean without the worst 0.1 %."""
     return float(np.sort(errors.ravel())[: max(1, int(errors.size * 0.999))].mean())
 
 
 def score(folder: Path, number: int, image: np.ndarray) -> list[float]:
+    """Errors of an image of a frame: on all pixels, on what moves, and on what that uncovers."""
     a, b = (read_frame(folder / f"reference.{half}.{number:04d}.exr").radiance for half in "ab")
     reference = (a + b) / 2
     weight = 1 / (np.square(reference) + 0.01)
@@ -51,6 +54,7 @@ def score(folder: Path, number: int, image: np.ndarray) -> list[float]:
 
 
 def main() -> None:
+    """Denoise in every way, and print a line for each."""
     folder = Path(sys.argv[1])
     print("neighbours by        all    moving uncovered")
     for name, options in WAYS.items():

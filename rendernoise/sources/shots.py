@@ -78,7 +78,7 @@ class Shots:
                 lambda n, paths=by_number: self._read(paths[n]), list(by_number), self._channels(by_number.values())
             )
             if lost and warping.conventions and len(lost) < len(by_number):
-                self._note(f"frames {format_frames(lost)} of {name} are missing: motion vectors do not lead across")
+                self._note(f"{name} lacks frame(s) {format_frames(lost)}: motion vectors do not lead across")
             self._warpings[name] = warping
             for note in warping.notes:
                 self._note(note)
