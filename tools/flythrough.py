@@ -32,9 +32,9 @@ from rendernoise.trainer import Trainer
 
 SPP = 8
 #: Samples of a frame that serves as target, and of one that images are measured with, in passes of PASS_SPP.
-TARGET_PASSES, REFERENCE_PASSES, PASS_SPP = 2, 16, 32
+TARGET_PASSES, REFERENCE_PASSES, PASS_SPP = 2, 32, 32
 #: Frames that are measured: many at first, where the weights are new.
-EARLY = (1, 2, 4, 8, 16, 25, 37)
+EARLY = (1, 4, 16)
 #: What the table averages over: the frames after the weights' first hundred.
 SETTLED_FROM = 100
 
@@ -153,9 +153,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/flythrough"))
     parser.add_argument("--plot", type=Path, help="SVG to write")
     parser.add_argument("--frames", type=int, default=1000, help="length of the flythrough")
-    parser.add_argument("--every", type=int, default=25, help="measure one frame in so many")
+    parser.add_argument("--every", type=int, default=50, help="measure one frame in so many")
     parser.add_argument("--resolution", default="160x96")
-    parser.add_argument("--reference-frames", type=int, default=500, help="how far to go with reference targets")
+    parser.add_argument("--reference-frames", type=int, default=250, help="how far to go with reference targets")
     options = parser.parse_args()
     out, last = options.out, options.frames
     numbers = measured_frames(last, options.every)
