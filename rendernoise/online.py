@@ -238,9 +238,10 @@ class _Job(TrainingJob):
 
     def _finish_training(self) -> None:
         """Train on all frames alike until the steps, or the seconds, are spent."""
-        if self.history:
+        trains = self.recipe.finish and self.trainer.step_count < self.budget.total
+        if self.history and (trains or self.config.final_pass):  # else nobody looks at it
             self.history.complete()
-        if not self.recipe.finish or not self.store.frames:
+        if not self.recipe.finish:
             return
         self.batcher.all_frames = True
         reserve_s = self._final_pass_s()
