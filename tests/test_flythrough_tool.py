@@ -39,10 +39,10 @@ def test_one_line_each_and_means_of_settled_frames_alone(tool: ModuleType) -> No
     found["reference"].pop(200)  # it may end early
     lines = [p for p in ET.fromstring(tool.plot(found)).iter("{http://www.w3.org/2000/svg}path") if p.get("fill")]
     assert len(lines) == len(tool.LABELS)
-    assert sorted((p.get("d") or "").count("L") for p in lines) == [1, 2, 2, 2, 2]
+    assert sorted((p.get("d") or "").count("L") for p in lines) == [1, 2, 2, 2, 2, 2]
     rows = tool.summary_table(found).splitlines()[2:]
-    assert [row.split("|")[2].strip() for row in rows] == ["100-200"] * 2 + ["100-100"] + ["100-200"] * 2
-    assert [float(row.split("|")[3]) for row in rows] == [20, 25, 30, 35, 40]
+    assert [row.split("|")[2].strip() for row in rows] == ["100-200"] * 2 + ["100-100"] + ["100-200"] * 3
+    assert [float(row.split("|")[3]) for row in rows] == [20, 25, 30, 35, 40, 45]
 
 
 def test_reference_targets_teach(tool: ModuleType, tmp_path: Path) -> None:

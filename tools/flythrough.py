@@ -2,7 +2,7 @@
 
 Every frame is denoised once, right after its own steps: the paper's recipe from random weights on noisy and on
 reference targets, and ours from base weights, which knows the frames before. Both halves are denoised and averaged.
-An hour and a half of one core at the default size, half an hour for ours alone; goes on where it stopped.
+Some three hours of one core at the default size, 50 minutes of them for ours; goes on where it stopped.
 
     python tools/flythrough.py --out out/flythrough --plot docs/flythrough.svg
 """
@@ -43,9 +43,10 @@ LABELS = {
     "paper": "paper, noisy targets",
     "reference": "paper, reference targets",
     "oidn": "OIDN",
+    "prefiltered": "OIDN prefiltered",
     "ours": "ours",
 }
-COLOURS = {"noisy": "#9498a0", "paper": "#4269d0", "reference": "#efb118", "oidn": "#3ca951", "ours": "#ff725c"}
+COLOURS = dict(zip(LABELS, ("#9498a0", "#4269d0", "#efb118", "#6cc5b0", "#3ca951", "#ff725c"), strict=True))
 WIDTH, HEIGHT, MARGIN = 860, 420, 56
 
 
@@ -79,12 +80,13 @@ def train_on_references(halves: Path, targets: Path, out: Path, last: int, keep:
     return seconds
 
 
-def images_of(out: Path, number: int, oidn: Oidn) -> dict[str, Plane]:
+def images_of(out: Path, number: int, foreign: Mapping[str, Oidn]) -> dict[str, Plane]:
     """Each method's image of a frame; none of reference targets where they went no further."""
     paper, noisy = read_denoised(out / "paper" / "denoised" / f"scene.{number:04d}.exr")
     ours, _ = read_denoised(out / "ours" / "denoised" / f"scene.{number:04d}.exr")
     halves = [read_frame(out / "paper" / "halves" / f"scene.{half}.{number:04d}.exr") for half in "ab"]
-    found = {"noisy": noisy, "paper": paper, "oidn": oidn(average_shared(halves)), "ours": ours}
+    mean = average_shared(halves)
+    found = {"noisy": noisy, "paper": paper, "ours": ours, **{name: oidn(mean) for name, oidn in foreign.items()}}
     reference = out / "reference" / f"{number:04d}.npy"
     return {**found, "reference": np.load(reference)} if reference.exists() else found
 
@@ -92,13 +94,14 @@ def images_of(out: Path, number: int, oidn: Oidn) -> dict[str, Plane]:
 def measure(out: Path, numbers: Sequence[int]) -> dict[str, dict[int, dict[str, float]]]:
     """Scores of each method and measured frame."""
     found: dict[str, dict[int, dict[str, float]]] = {name: {} for name in LABELS}
-    oidn = Oidn()
+    foreign = {"oidn": Oidn(), "prefiltered": Oidn(prefilter=True)}
     for number in numbers:
         truth = read_frame(out / "truth" / f"scene.{number:04d}.exr")
-        for name, image in images_of(out, number, oidn).items():
+        for name, image in images_of(out, number, foreign).items():
             psnr_db = psnr_of_tonemapped(image, truth.radiance)
             found[name][number] = {"psnr_db": psnr_db, **scores(image, truth)}
-    oidn.close()
+    for oidn in foreign.values():
+        oidn.close()
     return found
 
 
@@ -126,11 +129,11 @@ def plot(found: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:
         parts.append(f'<text x="{x(number):.1f}" y="{y(low) + 18:.1f}" text-anchor="middle">{number:.0f}</text>')
     for index, (name, line) in enumerate(found.items()):
         path = "L".join(f"{x(n):.1f} {y(s['psnr_db']):.1f}" for n, s in line.items())
-        left = MARGIN + index * (WIDTH - 2 * MARGIN) / len(found)
+        left, top = MARGIN + index % 3 * (WIDTH - 2 * MARGIN) / 3, 16 + index // 3 * 20
         parts += [
             f'<path d="M{path}" stroke="{COLOURS[name]}" fill="none" stroke-width="1.8"/>',
-            f'<rect x="{left:.1f}" y="18" width="14" height="4" fill="{COLOURS[name]}"/>',
-            f'<text x="{left + 20:.1f}" y="24">{LABELS[name]}</text>',
+            f'<rect x="{left:.1f}" y="{top - 6}" width="14" height="4" fill="{COLOURS[name]}"/>',
+            f'<text x="{left + 20:.1f}" y="{top}">{LABELS[name]}</text>',
         ]
     parts += [f'<text x="{WIDTH / 2}" y="{HEIGHT - 10}" text-anchor="middle">frame</text>', "</svg>"]
     return "\n".join(parts) + "\n"
