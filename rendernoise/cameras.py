@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rendernoise.frame import Plane
-from rendernoise.projection import Array, Box, Projection, direct
+from rendernoise.projection import Array, Box, Projection, direct, projective_rows
 
 #: The standard attributes (ImfStandardAttributes.h): Imath matrices, which are multiplied from the right of a row.
 WORLD_TO_NDC, WORLD_TO_CAMERA = "worldToNDC", "worldToCamera"
@@ -118,13 +118,7 @@ def _before_a_plane(points: Array, film: Array, size: NDArray[np.int_]) -> Array
     on_plane = (points - center) @ axes[:2].T / spread
     image = (film - 0.5) * size / size[0]
     known = np.concatenate([on_plane, np.ones((len(points), 1))], axis=1)
-    zero = np.zeros_like(known)
-    rows = np.concatenate(
-        [
-            np.concatenate([known, zero, -image[:, :1] * known], axis=1),
-            np.concatenate([zero, known, -image[:, 1:] * known], axis=1),
-        ]
-    )
+    rows = projective_rows(known, image)
     homography = np.linalg.eigh(rows.T @ rows)[1][:, 0].reshape(3, 3)
     homography *= np.sign(homography[2, 2]) or 1.0
     one, other, start = homography.T

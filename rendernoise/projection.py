@@ -137,13 +137,7 @@ def direct(points: Array, film: Array) -> Solution | None:
     if not spread:
         return None
     known = np.concatenate([(points - center) / spread, np.ones((len(points), 1))], axis=1)
-    zero = np.zeros_like(known)
-    rows = np.concatenate(
-        [
-            np.concatenate([known, zero, -film[:, :1] * known], axis=1),
-            np.concatenate([zero, known, -film[:, 1:] * known], axis=1),
-        ]
-    )
+    rows = projective_rows(known, film)
     # The singular vectors of the rows are the eigenvectors of a matrix of 12×12, however many rows there are.
     values, vectors = np.linalg.eigh(rows.T @ rows) if len(points) > _MANY else _singular(rows)
     world = np.eye(4)
@@ -151,6 +145,22 @@ def direct(points: Array, film: Array) -> Solution | None:
     world[:3, 3] = -center / spread
     spans = values[1] > _ONE_PLANE * max(values[0], 1e-15 * values[-1])
     return Solution(vectors[:, 0].reshape(3, 4) @ world, bool(spans))
+
+
+def projective_rows(known: Array, film: Array) -> Array:
+    """The equations ``[2 N, 3 D]`` of a matrix ``[3, D]`` that takes homogeneous points to film positions.
+
+    Args:
+        known: ``[N, D]``: 4 columns for points of space, 3 for those of a plane.
+        film: ``[N, 2]``.
+    """
+    zero = np.zeros_like(known)
+    return np.concatenate(
+        [
+            np.concatenate([known, zero, -film[:, :1] * known], axis=1),
+            np.concatenate([zero, known, -film[:, 1:] * known], axis=1),
+        ]
+    )
 
 
 def _singular(rows: Array) -> tuple[Array, Array]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -142,6 +144,14 @@ def _run_python(code: str, *arguments: object, timeout_s: float = 240) -> subpro
 def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs Python code in a process of its own: a Mitsuba variant set there does not reach other tests."""
     return _run_python
+
+
+@pytest.fixture(scope="module")
+def import_tool() -> Iterator[Callable[[str], ModuleType]]:
+    """Imports a file of ``tools/`` by its name, as it is when it runs: beside the others there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[1] / "tools")
+        yield importlib.import_module
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,17 +12,11 @@ import pytest
 
 from rendernoise.io.exr import write_layers
 
-ROOT = Path(__file__).parents[1]
-
 
 @pytest.fixture(scope="module")
-def tool() -> Iterator[ModuleType]:
+def tool(import_tool: Callable[[str], ModuleType]) -> ModuleType:
     """``tools/flythrough.py``, imported as it is when it runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "tools")
-        import flythrough  # pyright: ignore[reportMissingImports]
-
-        yield flythrough
+    return import_tool("flythrough")
 
 
 def score(psnr_db: float) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,17 +12,11 @@ import torch
 
 from rendernoise.trainer import StepReport, Trainer
 
-ROOT = Path(__file__).parents[1]
-
 
 @pytest.fixture(scope="module")
-def tool() -> Iterator[ModuleType]:
+def tool(import_tool: Callable[[str], ModuleType]) -> ModuleType:
     """``tools/stability.py``, imported as it is when it runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "tools")
-        import stability  # pyright: ignore[reportMissingImports]
-
-        yield stability
+    return import_tool("stability")
 
 
 def run(tool: ModuleType, out: Path, monkeypatch: pytest.MonkeyPatch) -> int:

@@ -6,7 +6,7 @@ import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,13 +33,9 @@ STEPS = 3
 
 
 @pytest.fixture(scope="module")
-def tool() -> Iterator[ModuleType]:
+def tool(import_tool: Callable[[str], ModuleType]) -> ModuleType:
     """``tools/train_base.py``, imported as it is when it runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "tools")
-        import train_base  # pyright: ignore[reportMissingImports]
-
-        yield train_base
+    return import_tool("train_base")
 
 
 @pytest.fixture(scope="module")
