@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from torch.nn import functional as F
 from rendernoise.color import demodulator
 from rendernoise.frame import Frame, Plane
 from rendernoise.light import WIDE, Windows, agreement
-from rendernoise.motion import centers, follow, length, pixels, reversed_vectors
+from rendernoise.motion import Places, follow, length, reversed_vectors
 from rendernoise.projection import Projection
 
 #: The planes that neighbours are found and told apart by; each that is missing leaves out what it is for.
@@ -103,6 +104,22 @@ class Surface:
     def size(self) -> tuple[int, int]:
         """(H, W), px."""
         return int(self.distance.shape[0]), int(self.distance.shape[1])
+
+    @cached_property
+    def has_distances(self) -> bool:
+        """Whether the distance of any pixel is known."""
+        return bool((self.distance > 0).any())
+
+    @cached_property
+    def has_normals(self) -> bool:
+        """Whether the normal of any pixel is known."""
+        return bool(self.taps[:, 2:5].any())
+
+    @cached_property
+    def from_neighbours(self) -> tuple[Tensor | None, Tensor | None]:
+        """Motion from the previous and from the next frame to this one, made of this one's, px, ``[H · W, 2]`` each."""
+        made = [v if v is None else reversed_vectors(v, self.taps[:, 0], self.size) for v in self.vectors]
+        return made[0], made[1]
 
 
 def _demodulator(frame: Frame) -> Tensor:
@@ -208,13 +225,14 @@ def disagreement(one: Surface, other: Surface) -> float:
 
 
 class _Sight(NamedTuple):
-    """Where another frame shows each pixel's point, px of it (-1: nowhere), and whether it sees that surface there."""
+    """Which pixel of another frame shows each point (-1: none), its demodulated radiance, if it sees that surface."""
 
     place: Tensor
+    light: Tensor
     valid: Tensor
 
 
-def _found(own: Surface, other: Surface, arrived: Tensor | None) -> tuple[Tensor, Tensor, bool]:
+def _found(own: Surface, other: Surface, arrived: Places | None) -> tuple[Tensor, Tensor, bool]:
     """The other frame's demodulated radiance ``[H · W, 3]`` at each pixel's surface, where that is, and if it is cut.
 
     Cameras come first. Where vectors say that a surface went elsewhere than a thing at rest would, or where cameras
@@ -225,20 +243,22 @@ def _found(own: Surface, other: Surface, arrived: Tensor | None) -> tuple[Tensor
         sights.append(_in_view(own, other, own.projection, other.projection))
     if arrived is not None:
         sights.append(_arrived(own, other, arrived))
-    cut = bool(sights) and bool((own.distance > 0).any() or arrived is not None)
-    for index, (place, valid) in enumerate(sights):
-        if valid.sum() < CUT_SHARE * (place >= 0).sum() or not valid.any():
-            sights[index] = _Sight(place, torch.zeros_like(valid))
+    cut = bool(sights) and (own.has_distances or arrived is not None)
+    for index, (place, light, valid) in enumerate(sights):
+        seen = int(valid.sum())
+        if seen < CUT_SHARE * int((place >= 0).sum()) or not seen:
+            sights[index] = _Sight(place, light, torch.zeros_like(valid))
         else:
             cut = False
     if not sights:
         return torch.zeros_like(own.taps[:, 5:]), torch.zeros(len(own.taps), dtype=torch.bool), False
-    place, valid = sights[0]
+    place, light, valid = sights[0]
     if arrived is not None and len(sights) == 2 and sights[1].valid.any():
         moved = _moved(place, arrived, own.size)
-        place = torch.where(sights[1].valid & (moved | ~valid), sights[1].place, place)
+        elsewhere = (sights[1].valid & (moved | ~valid)).nonzero()[:, 0]
+        light[elsewhere] = sights[1].light[elsewhere]
         valid = (valid & ~moved) | sights[1].valid
-    return other.taps.index_select(0, place.clamp_min(0))[:, 5:], valid, cut
+    return light, valid, cut
 
 
 def _in_view(own: Surface, other: Surface, here: Projection, there: Projection) -> _Sight:
@@ -251,7 +271,8 @@ def _in_view(own: Surface, other: Surface, here: Projection, there: Projection) 
     taps = other.taps.index_select(0, place)
     inside, w = inside.flatten(), w.flatten()
     valid = inside & (taps[:, 0] > 0) & ((w - taps[:, 0]).abs_() <= taps[:, 1])
-    return _Sight(place.masked_fill_(~inside, -1), valid & _same_normals(own, taps))
+    valid = valid & _same_normals(own, other, taps)
+    return _Sight(place.masked_fill_(~inside, -1), taps[:, 5:], valid)
 
 
 def _projected(own: Surface, here: Projection, there: Projection) -> tuple[Tensor, Tensor, Tensor]:
@@ -269,42 +290,47 @@ def _projected(own: Surface, here: Projection, there: Projection) -> tuple[Tenso
     return x, y, w
 
 
-def _arrived(own: Surface, other: Surface, arrived: Tensor) -> _Sight:
-    """By motion vectors, which lead to places ``[H · W, 2]`` of the other frame."""
-    place = pixels(arrived, own.size)
+def _arrived(own: Surface, other: Surface, arrived: Places) -> _Sight:
+    """By motion vectors, which lead to places of the other frame."""
+    place = arrived.pixel
     taps = other.taps.index_select(0, place.clamp_min(0))
-    valid = (place >= 0) & (taps[:, 1] >= 0) & _same_normals(own, taps)
+    valid = (place >= 0) & (taps[:, 1] >= 0) & _same_normals(own, other, taps)
     here, there = own.taps[:, 0], taps[:, 0]
-    if (here > 0).any() and (other.taps[:, 0] > 0).any():
+    if own.has_distances and other.has_distances:
         limit = MOVED_TOLERANCE * torch.maximum(here, there) + own.taps[:, 1].clamp_min(0) + taps[:, 1]
         valid &= ((here > 0) == (there > 0)) & ((here - there).abs() <= limit)
-    return _Sight(place, valid)
+    return _Sight(place, taps[:, 5:], valid)
 
 
-def _same_normals(own: Surface, taps: Tensor) -> Tensor:
-    """Whether normals are alike; true where neither frame has any."""
-    one, other = own.taps[:, 2:5], taps[:, 2:5]
-    unknown = not (one.any() and other.any())
-    return torch.full_like(one[:, 0], unknown, dtype=torch.bool) | ((one * other).sum(1) >= NORMAL_COSINE)
+def _same_normals(own: Surface, other: Surface, taps: Tensor) -> Tensor | bool:
+    """Whether normals are those of the other frame's ``taps``; true where one of both frames has none."""
+    if not (own.has_normals and other.has_normals):
+        return True
+    return (own.taps[:, 2:5] * taps[:, 2:5]).sum(1) >= NORMAL_COSINE
 
 
-def _moved(place: Tensor, arrived: Tensor, size: tuple[int, int]) -> Tensor:
+def _moved(place: Tensor, arrived: Places, size: tuple[int, int]) -> Tensor:
     """Which pixels' vectors lead elsewhere than a thing at rest would be seen by the other camera."""
-    x, y = arrived.unbind(1)
+    x, y = arrived.xy.unbind(1)
     # At rest it is somewhere in that pixel.
     off = torch.maximum((x - 0.5 - place % size[1]).abs_(), (y - 0.5 - place // size[1]).abs_())
-    return (off > MOVED_PX + 0.5) & (length(arrived - centers(size)) > MOVED_PX) & (place >= 0)
+    moved = (off > MOVED_PX + 0.5) & (place >= 0)
+    index = moved.nonzero()[:, 0]
+    start = torch.stack((index % size[1] + 0.5, index // size[1] + 0.5), 1)
+    moved[index] = length(arrived.xy[index] - start) > MOVED_PX
+    return moved
 
 
-def _arrivals(own: Surface, others: list[Surface]) -> dict[int, Tensor]:
-    """Where chains of motion vectors lead from each pixel in the frames around, by their numbers, ``[H · W, 2]``.
+def _arrivals(own: Surface, others: list[Surface]) -> dict[int, Places]:
+    """Where chains of motion vectors lead from each pixel in the frames around, by their numbers.
 
     A chain goes from frame to frame, and ends where one is missing.
     """
     by_number = {other.number: other for other in others}
-    found: dict[int, Tensor] = {}
+    found: dict[int, Places] = {}
+    start = Places.start(own.size)
     for step in (-1, 1):
-        here, places = own, centers(own.size)
+        here, places = own, start
         while (there := by_number.get(here.number + step)) is not None:
             ways = _link(here, there)
             if ways is None:
@@ -319,8 +345,8 @@ def _link(here: Surface, there: Surface) -> tuple[Tensor, Tensor] | None:
     """Vectors from a frame to the one beside it, and back; those that no file has are made of the others."""
     later = int(there.number > here.number)
     forth, back = here.vectors[later], there.vectors[1 - later]
-    if forth is None and back is not None:
-        forth = reversed_vectors(back, there.taps[:, 0], here.size)
-    elif back is None and forth is not None:
-        back = reversed_vectors(forth, here.taps[:, 0], here.size)
+    if forth is None:
+        forth = there.from_neighbours[1 - later]
+    elif back is None:
+        back = here.from_neighbours[later]
     return None if forth is None or back is None else (forth, back)

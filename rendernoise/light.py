@@ -36,9 +36,14 @@ def agreement(difference: Tensor, ratio: Tensor, size: tuple[int, int], windows:
     valid = ratio > 0
     grey = difference.mean(1).mul_(valid)
     images = torch.stack((valid.float(), grey, grey.square(), ratio)).reshape(1, 4, *size)
+    blocks_of: dict[int, Tensor] = {}
+    finer, finer_px = images, 1
+    for px in sorted(windows):  # sums of sums cost less
+        finer, finer_px = _summed(finer, px // finer_px), px
+        blocks_of[px] = finer
     doubt, coarser_px = None, 0
     for px, sides in windows.items():
-        blocks = _summed(images, px)
+        blocks = blocks_of[px]
         doubts = [_doubt(blocks, side) for side in sides]
         if doubt is not None:  # of the larger blocks
             doubts.append(_enlarged(doubt, coarser_px // px, blocks))
@@ -65,7 +70,8 @@ def _doubt(blocks: Tensor, side: int) -> Tensor:
         blocks: Sums over each block of ones, differences, their squares and ratios of samples, ``[1, 4, h, w]``.
         side: Of the window, in blocks.
     """
-    sums = F.avg_pool2d(blocks, side, 1, side // 2, divisor_override=1)
+    down = F.avg_pool2d(blocks, (side, 1), 1, (side // 2, 0), divisor_override=1)
+    sums = F.avg_pool2d(down, (1, side), 1, (0, side // 2), divisor_override=1)
     count = sums[:, :1].clamp_min(1)
     mean, square, ratios = (sums[:, 1:] / count).chunk(3, 1)
     variance = (square - mean.square()).clamp_min_(1e-30)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -280,11 +280,12 @@ def reversed_vectors(vectors: Tensor, distance: Tensor, size: tuple[int, int]) -
     result = torch.full_like(vectors, torch.nan)
     if bool((distance > 0).any()):
         far = torch.where(distance > 0, distance, torch.inf)[source]
-        order = far.argsort(stable=True)
-        rank = torch.arange(len(order))
-        first = torch.full((len(vectors),), len(order)).scatter_reduce_(0, target[order], rank, "amin")
-        hit = first < len(order)
-        result[hit] = -vectors[source[order[first[hit]]]]
+        nearest = torch.full((len(vectors),), torch.inf).scatter_reduce_(0, target, far, "amin")
+        ahead = far == nearest[target]
+        target, source = target[ahead], source[ahead]
+        first = torch.full((len(vectors),), len(vectors)).scatter_reduce_(0, target, source, "amin")
+        hit = first < len(vectors)
+        result[hit] = -vectors[first[hit]]
         return result
     index = target[:, None].expand(-1, 2)
     least = torch.full_like(vectors, torch.inf).scatter_reduce_(0, index, vectors[source], "amin")
@@ -294,20 +295,33 @@ def reversed_vectors(vectors: Tensor, distance: Tensor, size: tuple[int, int]) -
     return result
 
 
-def follow(places: Tensor, there: Tensor, back: Tensor, size: tuple[int, int]) -> Tensor:
-    """Places of one frame in the next one of a chain; NaN where vectors end, leave the image, or do not lead back.
+class Places(NamedTuple):
+    """Places in an image, (x, y) in px ``[N, 2]``, and the pixel that each lies in, ``[N]``; NaN and -1 for nowhere."""
+
+    xy: Tensor
+    pixel: Tensor
+
+    @classmethod
+    def start(cls, size: tuple[int, int]) -> Places:
+        """The centres of all pixels of an image (H, W)."""
+        return cls(centers(size), torch.arange(size[0] * size[1]))
+
+
+def follow(places: Places, there: Tensor, back: Tensor, size: tuple[int, int]) -> Places:
+    """Places of one frame in the next one of a chain; nowhere if vectors end, leave the image, or do not lead back.
 
     Args:
-        places: (x, y) in px, ``[N, 2]``.
-        there: Vectors of the frame that they are in, ``[H · W, 2]``.
+        places: In the one frame.
+        there: Vectors of that frame, ``[H · W, 2]``.
         back: Vectors of the other frame to this one.
         size: (H, W).
     """
-    vectors = _at(there, pixels(places, size))
-    arrived = places + vectors
-    returned = _at(back, pixels(arrived, size))
-    sure = length(vectors + returned) <= ROUND_TRIP_PX + ROUND_TRIP * length(vectors)
-    return arrived.masked_fill_(~sure[:, None], torch.nan)
+    vectors = _at(there, places.pixel)
+    arrived = places.xy + vectors
+    pixel = pixels(arrived, size)
+    returned = _at(back, pixel)
+    lost = ~(length(vectors + returned) <= ROUND_TRIP_PX + ROUND_TRIP * length(vectors))
+    return Places(arrived.masked_fill_(lost[:, None], torch.nan), pixel.masked_fill_(lost, -1))
 
 
 def length(vectors: Tensor) -> Tensor:

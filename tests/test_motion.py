@@ -15,6 +15,7 @@ from rendernoise.history import Surface, history
 from rendernoise.motion import (
     CANDIDATES,
     Convention,
+    Places,
     centers,
     detect,
     follow,
@@ -224,8 +225,9 @@ def test_one_motion_for_all_is_reversed_exactly(height: int, width: int, x: floa
     hit[target[target >= 0]] = True
     assert torch.equal(back.isfinite().all(1), hit)
     assert torch.equal(back[hit], -there[hit])
-    places = follow(centers(size), there, back, size)
-    assert torch.equal(places.isfinite().all(1), target >= 0)
+    places = follow(Places.start(size), there, back, size)
+    assert torch.equal(places.xy.isfinite().all(1), target >= 0)
+    assert torch.equal(places.pixel, target)
 
 
 @settings(max_examples=60, deadline=None)

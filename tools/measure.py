@@ -1,8 +1,8 @@
 """Measure what README.md and docs/denoiser.md claim; every figure there comes from one of these.
 
-Usage: ``python tools/measure.py scenes|targets|losses|training|overhead|memory|all [--shared DIR] [--out DIR]``. Each
-prints a Markdown table and writes ``DIR/NAME.json`` with the command, the machine and the versions. Scenes that are not
-in the repository are looked for in ``--shared`` and left out, with a line, when absent.
+Usage: ``python tools/measure.py scenes|targets|losses|training|neighbours|overhead|memory|all [--shared DIR]
+[--out DIR]``. Each prints a Markdown table and writes ``DIR/NAME.json`` with the command, the machine and the versions.
+Scenes that are not in the repository are looked for in ``--shared`` and left out, with a line, when absent.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import measure_losses
+import measure_neighbours
 import measure_online
 import measure_targets
 import measure_training
@@ -27,6 +28,7 @@ EXPERIMENTS = {
     "targets": measure_targets.targets,
     "losses": measure_losses.losses,
     "training": measure_training.training,
+    "neighbours": measure_neighbours.neighbours,
 }
 
 
