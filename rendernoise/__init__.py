@@ -13,9 +13,12 @@ from rendernoise._version import __version__
 if TYPE_CHECKING:
     from rendernoise.bench.config import BenchConfig as BenchConfig
     from rendernoise.bench.run import run_bench as run_bench
+    from rendernoise.config import DenoiseConfig as DenoiseConfig
     from rendernoise.config import OnlineConfig as OnlineConfig
     from rendernoise.config import TrainConfig as TrainConfig
     from rendernoise.denoiser import Denoiser as Denoiser
+    from rendernoise.denoising import denoise_sequence as denoise_sequence
+    from rendernoise.denoising import run_denoise as run_denoise
     from rendernoise.errors import RendernoiseError as RendernoiseError
     from rendernoise.frame import Frame as Frame
     from rendernoise.frame import FramePair as FramePair
@@ -24,13 +27,16 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BenchConfig": "rendernoise.bench.config",
+    "DenoiseConfig": "rendernoise.config",
     "Denoiser": "rendernoise.denoiser",
     "Frame": "rendernoise.frame",
     "FramePair": "rendernoise.frame",
     "OnlineConfig": "rendernoise.config",
     "RendernoiseError": "rendernoise.errors",
     "TrainConfig": "rendernoise.config",
+    "denoise_sequence": "rendernoise.denoising",
     "run_bench": "rendernoise.bench.run",
+    "run_denoise": "rendernoise.denoising",
     "run_online": "rendernoise.online",
     "run_train": "rendernoise.offline",
 }

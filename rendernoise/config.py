@@ -243,7 +243,9 @@ class DenoiseConfig(Common):
     inputs: Annotated[tuple[Path, ...], Positional]
     """EXR files, folders or patterns such as shot.####.exr."""
     out: Path = Path("denoised")
-    """Output directory; it is created."""
+    """Output directory, which is created, or a pattern such as out/beauty.####.exr."""
+    in_place: bool = False
+    """Replace the inputs by their denoised images, all at the end, instead of writing to --out."""
     weights: str = "base"
     """Weights: base, or a file such as a run's weights.safetensors."""
     network: str | None = None
@@ -260,7 +262,11 @@ class DenoiseConfig(Common):
     list_roles: bool = False
     """Show where each plane is found, and stop."""
     skip_existing: bool = False
-    """Leave frames whose output exists."""
+    """Leave frames whose output is complete and what would be written: of the same inputs, weights and options."""
+    allow_gaps: bool = False
+    """Go on where a sequence lacks frames; they are named before the start."""
+    dry_run: bool = False
+    """Say what would be done, frame by frame, and stop."""
     keep_noisy: bool = False
     """Keep the noisy radiance as noisy.R/G/B beside the denoised."""
     device: Device = "auto"
@@ -271,6 +277,10 @@ class DenoiseConfig(Common):
         super().__post_init__()
         if not self.inputs:
             raise InputError("no input was given", "Name EXR files, a folder or a pattern such as shot.####.exr")
+        if self.skip_existing and self.overwrite:
+            raise InputError("--skip-existing and --overwrite exclude each other", "Give one of them")
+        if self.in_place and self.out != Path("denoised"):
+            raise InputError("--in-place and --out exclude each other", "Give one of them")
         check_between("spins", self.spins, 1, MAX_SPINS)
         if self.window is not None:
             check_between("window", self.window, 0, MAX_WINDOW)

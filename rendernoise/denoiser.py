@@ -19,6 +19,8 @@ from rendernoise.frame import HISTORY_PLANES, Frame, FramePair, Plane
 from rendernoise.io.atomic import write_bytes
 from rendernoise.light import FINE, WIDE, Windows
 from rendernoise.model import DenoisingModel, ModelSpec
+from rendernoise.networks import DEFAULT_NETWORK
+from rendernoise.weights import base_path
 
 SCHEMA = 1
 #: Frames above this many pixels go through the network in tiles.
@@ -155,13 +157,13 @@ class Denoiser:
         return hashlib.sha256(self.to_bytes()).hexdigest()[:16]
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "auto") -> Denoiser:
-        """Read a weights file.
+    def load(cls, path: str | Path | None = None, device: str = "auto") -> Denoiser:
+        """Read a weights file; None for the base weights of the default network.
 
         Raises:
             WeightsError: Missing, damaged, of another schema, or not of rendernoise.
         """
-        path = Path(path)
+        path = base_path(DEFAULT_NETWORK) if path is None else Path(path)
         if not path.is_file():
             raise WeightsError(f"there are no weights at {path}", "Give a .safetensors file that rendernoise wrote")
         try:

@@ -14,6 +14,7 @@ class RendernoiseError(Exception):
 
     def __init__(self, what: str, cure: str = "") -> None:
         super().__init__(f"{what}. {cure}" if cure else what)
+        self.what, self.cure = what, cure
 
 
 class InputError(RendernoiseError):

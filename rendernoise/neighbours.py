@@ -33,10 +33,12 @@ class Neighbours(Generic[Key]):
     def around(self, key: Key, order: Sequence[Key]) -> list[list[Surface]]:
         """What the frames next to one in ``order`` show, for each of their renders."""
         place = order.index(key)
-        near = [*order[max(0, place - self.window) : place], *order[place + 1 : place + 1 + self.window]]
-        found = [self._of(other) for other in near]
-        renders = max(map(len, found), default=0)
-        return [[surface for s in found for surface in s[i : i + 1] if surface] for i in range(renders)]
+        near = order[max(0, place - self.window) : place + 1 + self.window]
+        # The own one too, and in order: the next frames ask for it, and files are then read as they lie.
+        found = {other: self._of(other) for other in near}
+        del found[key]
+        renders = max(map(len, found.values()), default=0)
+        return [[surface for s in found.values() for surface in s[i : i + 1] if surface] for i in range(renders)]
 
     def forget(self, key: Key) -> None:
         """The renders of a frame have become others."""

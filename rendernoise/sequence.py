@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,16 @@ from rendernoise.history import NEEDS
 from rendernoise.io.atomic import make_directory
 from rendernoise.io.exr import Exr, count_bad, read, replace_radiance, to_frame, write
 from rendernoise.io.exr_look import look, radiance_window, roles_of, size_text
-from rendernoise.io.sequence import find, format_frames, frame_path
-from rendernoise.sources.exr_pairs import match, same_picture
+from rendernoise.io.sequence import format_frames
+from rendernoise.io.stamp import ATTRIBUTE as STAMP
+from rendernoise.io.stamp import OURS, is_ours, stamp, stamp_of
+from rendernoise.overlap import ReadAhead, WriteBehind
+from rendernoise.planning import InPlace, without_denoised
+from rendernoise.sources.exr_pairs import same_picture
 from rendernoise.sources.shots import Emit, FrameFiles, Shots
+
+#: Frames that are read before they are asked for, and that wait to be written.
+AHEAD, BEHIND = 2, 2
 
 
 @dataclass(frozen=True)
@@ -32,59 +40,6 @@ class Outcome:
     written: tuple[Path, ...]
     skipped: tuple[Path, ...]
     failed: tuple[tuple[FrameFiles, str], ...]
-
-
-def plan_frames(
-    inputs: Iterable[str | Path], out: Path, *, frames: list[int] | None = None, half: str | None = None
-) -> list[FrameFiles]:
-    """What becomes what: OUT/NAME.0001.exr, or OUT with the file's own name where that has no number.
-
-    Args:
-        inputs: EXR files, folders or patterns.
-        out: Output folder.
-        frames: The frames that must be there; None takes all.
-        half: Pattern of the other half of each frame, matched by frame number (and name, if several).
-
-    Raises:
-        InputError: Nothing is there, halves are missing (which), two inputs have one output, or an output would
-            replace an input.
-    """
-    sequences = find(inputs, extension="exr", frames=frames)
-    halves: list[dict[int, Path]] = [{} for _ in sequences]
-    if half is not None:
-        halves = [files for _, files in match(sequences, find([half], extension="exr"), ("INPUT", "--half"))]
-    planned = [
-        FrameFiles(
-            n,
-            path,
-            frame_path(out, s.name, n, "exr") if s.numbered else out / path.name,
-            others.get(n),
-            s.name if s.numbered else "",
-        )
-        for s, others in zip(sequences, halves, strict=True)
-        for n, path in s.files
-    ]
-    sources = {p.resolve() for f in planned for p in (f.path, f.half) if p is not None}
-    taken: dict[Path, Path] = {}
-    for files in planned:
-        target = files.out.resolve()
-        if target in sources:
-            raise InputError(f"{files.out} is an input and would be replaced", "Choose another --out")
-        if target in taken:
-            raise InputError(f"{taken[target]} and {files.path} would both become {files.out}", "Run once for each")
-        taken[target] = files.path
-    return planned
-
-
-def known_frames(planned: list[FrameFiles], inputs: Iterable[str | Path], half: str | None) -> list[FrameFiles]:
-    """All frames of the sequences, those that were not asked for too: a farm's task denoises one, but may see others.
-
-    The planned ones alone where the others lack a half.
-    """
-    try:
-        return plan_frames(inputs, planned[0].out.parent, half=half)
-    except InputError:
-        return planned
 
 
 def first_roles(
@@ -111,13 +66,15 @@ def first_roles(
     raise first_error
 
 
-def denoise_sequence(
+def denoise_frames(
     denoiser: Denoiser,
     planned: list[FrameFiles],
     *,
     roles: Mapping[str, str] | None = None,
     skip_existing: bool = False,
     overwrite: bool = False,
+    in_place: bool = False,
+    dry_run: bool = False,
     keep_noisy: bool = False,
     window: int | None = 0,
     known: list[FrameFiles] | None = None,
@@ -125,18 +82,21 @@ def denoise_sequence(
 ) -> Outcome:
     """Denoise frames one by one; a frame that fails does not stop the others.
 
-    The radiance is replaced under its own channel names and types, everything else is kept bit for bit.
+    The radiance is replaced under its own channel names and types, everything else is kept bit for bit. The next files
+    are read and the last ones written meanwhile.
 
     Args:
         denoiser: The weights.
-        planned: From :func:`plan_frames`.
+        planned: From :func:`rendernoise.planning.plan_frames`.
         roles: Plane name to layer, where names do not tell.
-        skip_existing: Leave frames whose output exists.
+        skip_existing: Leave frames whose output is what would be written, as its stamp says.
         overwrite: Replace outputs that exist.
+        in_place: Outputs are the inputs' own paths; all are replaced at the end.
+        dry_run: Say what would be done, and stop.
         keep_noisy: Add the noisy radiance of the input as ``noisy.R/G/B``.
         window: Frames of a sequence on each side of a frame that help to denoise it, where files tell how they
             are warped; None for as many as the weights were trained with.
-        known: From :func:`known_frames`, the frames that may help; None for the planned ones.
+        known: From :func:`rendernoise.planning.known_frames`, the frames that may help; None for the planned ones.
         emit: Called with roles, notes, written and failed frames.
 
     Raises:
@@ -144,47 +104,189 @@ def denoise_sequence(
         ImageError: The first frame lacks what the weights need, or every frame failed; nothing is written.
         OutputError: The disk is full or the folder read-only; frames before stay.
     """
-    existing = [f for f in planned if f.out.exists()]
-    if existing and not (skip_existing or overwrite):
-        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
-        raise InputError(
-            f"{existing[0].out} exists already{more}", "--skip-existing leaves it, --overwrite replaces it"
-        )
-    skipped = existing if skip_existing else []
-    if skipped:
-        emit({"event": "note", "text": f"{len(skipped)} frame(s) exist already and are left"})
-    there = {f.out for f in skipped}
-    left = [f for f in planned if f.out not in there]
+    begun = time.monotonic()
+
+    def note(text: str) -> None:
+        emit({"event": "note", "text": text})
+
+    place = InPlace(planned) if in_place else None
+    known = list(known or planned)
+    if place:
+        if not dry_run and (moved := place.resume()):
+            note(f"{moved} frame(s) of a run that was killed are moved to their places")
+        known = without_denoised(known, note)
+    shots = Shots(
+        known, denoiser.window_of(window), roles, emit, asked=window is not None, light=denoiser.light_windows
+    )
+    weights = denoiser.fingerprint()
+    options = {"version": __version__, "weights": weights, "window": denoiser.window_of(window)}
+    options |= {"spins": denoiser.spins, "roles": dict(roles or {}), "keep_noisy": keep_noisy}
+
+    def stamped(files: FrameFiles) -> str:
+        near = shots.near(files)
+        return stamp({**options, "frame": files.number}, [p for f in near for p in (f.path, f.half)])
+
+    targets = {f: place.waiting(f.path) if place else f.out for f in planned}
+    skipped = _done(planned, targets, stamped, skip_existing=skip_existing, overwrite=overwrite, place=place, note=note)
+    left = [f for f in planned if f not in skipped]
+    if dry_run:
+        return _told(denoiser, planned, skipped, shots, roles, emit)
     if not left:
-        return Outcome((), tuple(f.out for f in skipped), ())
+        if place:
+            place.finish()
+        return Outcome((), tuple(f.out for f in planned), ())
     path, found = first_roles(left, denoiser.model.needs, roles)
     emit({"event": "roles", "path": str(path), "roles": {role: list(names) for role, names in found.items()}})
-    for folder in dict.fromkeys(f.out.parent for f in left):
+    for folder in dict.fromkeys(targets[f].parent for f in left):
         make_directory(folder)
-    attributes = {"rendernoise.version": __version__, "rendernoise.weights": denoiser.fingerprint()}
-    reach, light = denoiser.window_of(window), denoiser.light_windows
-    shots = Shots(known or planned, reach, roles, emit, asked=window is not None, light=light)
+    for files in left if place else ():
+        targets[files].unlink(missing_ok=True)  # of an earlier run with other options
     shots.prepare(left)
     written: list[Path] = []
     failed: list[tuple[FrameFiles, str]] = []
-    for done, files in enumerate(left, 1):
-        start = time.monotonic()
-        facts = {"frame": files.number, "path": str(files.out), "done": done, "of": len(left)}
-        try:
-            exr, radiance, estimate = _denoise(denoiser, files, roles, shots, emit)
-        except (ImageError, InputError) as error:
-            failed.append((files, _with_path(error, files.path)))
-            emit({"event": "failed", **facts, "text": failed[-1][1]})
-            continue
-        write(files.out, replace_radiance(exr, radiance, roles=roles, keep_noisy=keep_noisy, attributes=attributes))
-        written.append(files.out)
-        numbers = estimate.to_json() if estimate else {}
-        emit({"event": "frame", **facts, **numbers, "wall_s": round(time.monotonic() - start, 3)})
+    started = time.monotonic()
+    with (
+        ReadAhead(
+            lambda files: _decode(denoiser, files, roles, shots), _reading_order(left, shots), set(left), AHEAD
+        ) as ahead,
+        WriteBehind(BEHIND) as behind,
+    ):
+        shots.read_by(lambda files: ahead.look(files).renders)
+        for done, files in enumerate(left, 1):
+            facts = {"frame": files.number, "path": str(files.out), "done": done, "of": len(left)}
+            start = time.monotonic()
+            try:
+                exr, radiance, estimate = _denoise(denoiser, files, roles, shots, ahead, emit)
+            except (ImageError, InputError) as error:
+                failed.append((files, _with_path(error, files.path)))
+                emit({"event": "failed", **facts, "text": failed[-1][1]})
+                continue
+            attributes = {"rendernoise.version": __version__, OURS: weights, STAMP: stamped(files)}
+            facts |= {**(estimate.to_json() if estimate else {}), "wall_s": round(time.monotonic() - start, 3)}
+            behind.put(
+                partial(_write, targets[files], exr, radiance, roles, keep_noisy, attributes),
+                partial(_has_written, files.out, facts, written, emit),
+            )
+        behind.finish()
+        waited = ahead.waited_s + behind.waited_s
     shots.end()
+    if place and not written:
+        place.tidy()
     if not (written or skipped):
         others = f"; {len(failed) - 1} more frame(s) failed too" if len(failed) > 1 else ""
         raise ImageError(failed[0][1] + others)
-    return Outcome(tuple(written), tuple(f.out for f in skipped), tuple(failed))
+    if place:
+        place.finish()
+    now = time.monotonic()
+    seconds = {"wall_s": round(now - begun, 3), "frames_s": round(now - started, 3), "waited_s": round(waited, 3)}
+    emit({"event": "done", "written": len(written), "skipped": len(skipped), "failed": len(failed), **seconds})
+    return Outcome(tuple(written), tuple(f.out for f in planned if f in skipped), tuple(failed))
+
+
+def _done(
+    planned: list[FrameFiles],
+    targets: Mapping[FrameFiles, Path],
+    stamped: Callable[[FrameFiles], str],
+    *,
+    skip_existing: bool,
+    overwrite: bool,
+    place: InPlace | None,
+    note: Callable[[str], None],
+) -> set[FrameFiles]:
+    """The frames whose outputs are there already and stay."""
+    if overwrite:
+        return set()
+    if place:
+        done = {f for f in planned if is_ours(f.path)}
+        done |= {f for f in planned if f not in done and stamp_of(targets[f]) == stamped(f)}
+        if done:
+            note(f"{len(done)} frame(s) are denoised already and are left")
+        return done
+    existing = [f for f in planned if f.out.exists()]
+    if existing and not skip_existing:
+        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        raise InputError(
+            f"{existing[0].out} exists already{more}", "--skip-existing leaves what is done, --overwrite replaces it"
+        )
+    stamps = {f: stamp_of(f.out) for f in existing}
+    done = {f for f in existing if stamps[f] == stamped(f)}
+    foreign = [f for f in existing if stamps[f] is None and not is_ours(f.out)]
+    if foreign:
+        raise InputError(f"{foreign[0].out} exists already and is not from here", "--overwrite replaces it")
+    if done:
+        note(f"{len(done)} frame(s) exist already and are left")
+    if stale := len(existing) - len(done):
+        note(f"{stale} frame(s) exist, but are damaged, or of other inputs or options: made anew")
+    return done
+
+
+def _told(
+    denoiser: Denoiser,
+    planned: list[FrameFiles],
+    skipped: set[FrameFiles],
+    shots: Shots,
+    roles: Mapping[str, str] | None,
+    emit: Emit,
+) -> Outcome:
+    """What a run would do: the planes, how frames are warped, and each frame's input and output."""
+    if left := [f for f in planned if f not in skipped]:
+        path, found = first_roles(left, denoiser.model.needs, roles)
+        emit({"event": "roles", "path": str(path), "roles": {role: list(names) for role, names in found.items()}})
+        shots.prepare(left)
+    for files in planned:
+        facts = {"frame": files.number, "path": str(files.path), "out": str(files.out)}
+        emit({"event": "planned", **facts, "action": "leave" if files in skipped else "write"})
+    emit({"event": "note", "text": f"{len(left)} of {len(planned)} frame(s) would be written; nothing is (--dry-run)"})
+    return Outcome((), (), ())
+
+
+def _reading_order(left: list[FrameFiles], shots: Shots) -> Iterator[FrameFiles]:
+    """The files in the order in which they are first looked at."""
+    for files in left:
+        yield from shots.near(files) if shots.helped(files) else [files]
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """The files of one frame: its own and its other half, and the renders in them."""
+
+    exrs: list[Exr]
+    renders: list[Frame]
+    notes: list[str]
+
+
+def _decode(denoiser: Denoiser, files: FrameFiles, roles: Mapping[str, str] | None, shots: Shots) -> _Decoded:
+    exrs, renders, notes = [], [], []
+    for path in (files.path, files.half):
+        if path is None:
+            continue
+        exr = read(path)
+        roles_of(exr, path, roles)
+        frame = shots.warped(files, to_frame(exr, roles=roles, number=files.number))
+        bad = {kind: count for kind, count in count_bad(frame).items() if count}
+        if bad:
+            counts = ", ".join(f"{count} {_BAD[kind]}" for kind, count in bad.items())
+            notes.append(f"warning: {path} has {counts} pixel(s), read as 0")
+        names = [name for name in (*denoiser.model.layout.names, *NEEDS) if name in frame.planes]
+        renders.append(replace(frame, planes={n: frame.planes[n] for n in names}, metadata={}))
+        exrs.append(exr)
+    return _Decoded(exrs, renders, notes)
+
+
+def _write(
+    target: Path,
+    exr: Exr,
+    radiance: Plane,
+    roles: Mapping[str, str] | None,
+    keep_noisy: bool,
+    attributes: Mapping[str, str | int | float],
+) -> None:
+    write(target, replace_radiance(exr, radiance, roles=roles, keep_noisy=keep_noisy, attributes=attributes))
+
+
+def _has_written(out: Path, facts: dict[str, Any], written: list[Path], emit: Emit) -> None:
+    written.append(out)
+    emit({"event": "frame", **facts})
 
 
 def failure_text(outcome: Outcome) -> str:
@@ -199,20 +301,28 @@ def _denoise(
     files: FrameFiles,
     roles: Mapping[str, str] | None,
     shots: Shots,
+    ahead: ReadAhead[FrameFiles, _Decoded],
     emit: Emit,
 ) -> tuple[Exr, Plane, ErrorEstimate | None]:
-    exr, a = _read(denoiser, files.path, files, roles, shots, emit)
+    # Neighbours first, as files are read in order.
+    around = shots.around(files)
+    decoded = ahead.take(files)
+    paths = [path for path in (files.path, files.half) if path is not None]
+    for exr, path in zip(decoded.exrs, paths, strict=True):
+        _check_planes(roles_of(exr, path, roles), denoiser.model.needs, path)
+    for text in decoded.notes:
+        emit({"event": "note", "frame": files.number, "text": text})
+    exr = decoded.exrs[0]
     if files.half is None:
-        (a,) = shots.informed(files, [a])
+        (a,) = shots.informed(files, decoded.renders, around)
         return exr, _finite(denoiser.radiance(a), files.path), None
-    other, b = _read(denoiser, files.half, files, roles, shots, emit)
-    windows = [radiance_window(e, roles_of(e, p, roles)) for e, p in ((exr, files.path), (other, files.half))]
+    windows = [radiance_window(e, roles_of(e, p, roles)) for e, p in zip(decoded.exrs, paths, strict=True)]
     if windows[0] != windows[1]:
         raise ImageError(
             f"{files.half} is {size_text(windows[1])}, but {files.path} is {size_text(windows[0])}",
             "Render both halves at one size",
         )
-    a, b = shots.informed(files, [a, b])
+    a, b = shots.informed(files, decoded.renders, around)
     pair = FramePair.of_halves(a, b)
     same = same_picture(pair)
     if same:
@@ -221,27 +331,6 @@ def _denoise(
     judged = Judgement.of(pair, *denoiser.halves(pair))
     estimate = None if same else frame_estimates([judged.evidence()], trained=False)[0]
     return exr, _finite(judged.frame.radiance, files.path), estimate
-
-
-def _read(
-    denoiser: Denoiser,
-    path: Path,
-    files: FrameFiles,
-    roles: Mapping[str, str] | None,
-    shots: Shots,
-    emit: Emit,
-) -> tuple[Exr, Frame]:
-    """A file, and its frame with the planes that the weights need and neighbours are found by."""
-    exr = read(path)
-    _check_planes(roles_of(exr, path, roles), denoiser.model.needs, path)
-    frame = shots.warped(files, to_frame(exr, roles=roles, number=files.number))
-    bad = {kind: count for kind, count in count_bad(frame).items() if count}
-    if bad:
-        counts = ", ".join(f"{count} {_BAD[kind]}" for kind, count in bad.items())
-        text = f"warning: {path} has {counts} pixel(s), read as 0"
-        emit({"event": "note", "frame": files.number, "text": text})
-    names = [name for name in (*denoiser.model.layout.names, *NEEDS) if name in frame.planes]
-    return exr, replace(frame, planes={n: frame.planes[n] for n in names}, metadata={})
 
 
 _BAD = {"nan": "NaN", "inf": "infinite", "negative": "negative"}

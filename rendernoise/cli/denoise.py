@@ -6,7 +6,6 @@ from typing import Any
 
 from rendernoise.cli.report import Report
 from rendernoise.config import DenoiseConfig
-from rendernoise.errors import InputError
 from rendernoise.io.roles import describe
 
 CONFIG = DenoiseConfig
@@ -14,34 +13,14 @@ CONFIG = DenoiseConfig
 
 def run(config: DenoiseConfig, report: Report) -> int:
     """Denoise the frames and show how it goes."""
-    from rendernoise.denoiser import Denoiser, pick_device
-    from rendernoise.job import starting_weights
-    from rendernoise.sequence import denoise_sequence, failure_text, first_roles, known_frames, plan_frames
+    from rendernoise.denoising import run_denoise
+    from rendernoise.sequence import failure_text
 
-    if config.skip_existing and config.overwrite:
-        raise InputError("--skip-existing and --overwrite exclude each other", "Give one of them")
-    planned = plan_frames(config.inputs, config.out, frames=config.frame_list, half=config.half)
     view = _View(report)
-    if config.list_roles:
-        path, roles = first_roles(planned, roles=config.roles)
-        view.event({"event": "roles", "path": str(path), "roles": {role: list(c) for role, c in roles.items()}})
+    outcome = run_denoise(config, view.event)
+    if config.list_roles or config.dry_run:
         return 0
-    loaded = starting_weights(config.weights, config.network)
-    if loaded is None:
-        raise InputError("--weights none cannot denoise", "Use base, or a file as train and online write it")
-    outcome = denoise_sequence(
-        Denoiser(loaded.model, loaded.provenance, pick_device(config.device), spins=config.spins),
-        planned,
-        roles=config.roles,
-        # An interrupted run is told to come back with --resume; finished frames are whole, so it skips them.
-        skip_existing=config.skip_existing or config.resume,
-        overwrite=config.overwrite,
-        keep_noisy=config.keep_noisy,
-        window=config.window,
-        known=known_frames(planned, config.inputs, config.half),
-        emit=view.event,
-    )
-    view.end(len(outcome.written), str(config.out))
+    view.end(len(outcome.written), "their places" if config.in_place else str(config.out))
     if outcome.failed:
         report.error(failure_text(outcome))
         return 1
@@ -62,6 +41,9 @@ class _View:
             self.report.line(f"{event['path']}:")
             for line in describe(event["roles"]):
                 self.report.line(f"  {line}")
+        elif kind == "planned":
+            arrow = "->" if event["action"] == "write" else "is done:"
+            self.report.line(f"{event['path']} {arrow} {event['out']}")
         elif kind == "failed":
             self.report.error(event["text"])
         elif kind == "frame":

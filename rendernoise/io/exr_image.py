@@ -104,11 +104,10 @@ class Exr:
 class NoRadianceError(ImageError):
     """No channels of an image look like the radiance."""
 
-    cure = "Name the layer with --role radiance=LAYER"
-
     def __init__(self, names: list[str]) -> None:
-        self.what = f"no radiance among the channels {', '.join(names)}"
-        super().__init__(self.what, self.cure)
+        super().__init__(
+            f"no radiance among the channels {', '.join(names)}", "Name the layer with --role radiance=LAYER"
+        )
 
 
 def resolve_roles(

@@ -6,9 +6,10 @@ The syntax is fileseq's, with one digit per ``#`` (HASH1). The same functions se
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,36 @@ def frame_path(directory: Path, name: str, number: int, extension: str) -> Path:
     return Path(directory) / f"{name}.{number:04d}.{extension.lstrip('.')}"
 
 
+def is_pattern(path: Path) -> bool:
+    """Whether a name has a place for the frame number: ``shot.####.exr``, ``shot.%04d.exr``, ``shot.$F4.exr``."""
+    return _PADDING.search(Path(path).name) is not None
+
+
+def numbered_path(pattern: Path, number: int) -> Path:
+    """The path of one frame: the number stands where the pattern has its place, with as many digits.
+
+    Raises:
+        InputError: There is no place, or more than one.
+    """
+    found = list(_PADDING.finditer(Path(pattern).name))
+    if len(found) != 1:
+        raise InputError(f"{pattern} is no file pattern", "Write the frame number once, like shot.####.exr")
+    text = found[0][0]
+    digits = len(text) if text[0] in "#@" else int(re.sub(r"\D", "", text) or 1)
+    start, end = found[0].span()
+    name = Path(pattern).name
+    return Path(pattern).with_name(f"{name[:start]}{number:0{digits}d}{name[end:]}")
+
+
+def gaps(sequence: Sequence) -> list[int]:
+    """Frames that a sequence lacks between its first and last: those of its own step, so 1, 11, 21 lacks none."""
+    frames = sequence.frames
+    if len(frames) < 3:
+        return []
+    step = min(b - a for a, b in pairwise(frames))
+    return sorted(set(range(frames[0], frames[-1], step)) - set(frames))
+
+
 def split_name(path: Path) -> tuple[str, int | None]:
     """Name and frame number of a file: (``shot``, 12) for ``shot.0012.exr``, (``beauty``, None) for ``beauty.exr``."""
     match = _NUMBERED.fullmatch(Path(path).stem)
@@ -130,6 +161,7 @@ def find(
     extension: str,
     frames: list[int] | None = None,
     still_repeats: bool = False,
+    missing: Callable[[str], None] | None = None,
 ) -> list[Sequence]:
     """The sequences behind several inputs, cut down to the frames that were asked for.
 
@@ -140,6 +172,7 @@ def find(
         extension: Without or with the dot.
         frames: The frames that must be there; None takes all that exist, gaps or not.
         still_repeats: A file without a number serves every frame asked for (a scene whose camera moves).
+        missing: Takes the line about frames that are missing, which is an error without it.
 
     Raises:
         InputError: Nothing matches, or frames are missing: which, and where they should be.
@@ -155,35 +188,44 @@ def find(
     if not merged:
         raise InputError("no input files were given", f"Give *.{extension.lstrip('.')} files, a pattern, or a folder")
     found = [Sequence(name, tuple(sorted(files.items())), numbered) for (_, name, numbered), files in merged.items()]
-    return found if frames is None else [_cut(sequence, frames, still_repeats) for sequence in found]
+    return found if frames is None else [_cut(sequence, frames, still_repeats, missing) for sequence in found]
 
 
-def _cut(sequence: Sequence, frames: list[int], still_repeats: bool) -> Sequence:
+def _cut(sequence: Sequence, frames: list[int], still_repeats: bool, missing: Callable[[str], None] | None) -> Sequence:
     wanted = sorted(set(frames))
     if still_repeats and not sequence.numbered:
         return Sequence(sequence.name, tuple((n, sequence.files[0][1]) for n in wanted), numbered=False)
     files = dict(sequence.files)
-    _check_missing([n for n in wanted if n not in files], sequence.files[0][1])
-    return Sequence(sequence.name, tuple((n, files[n]) for n in wanted), sequence.numbered)
+    some = any(n in files for n in wanted)
+    check_missing([n for n in wanted if n not in files], sequence.files[0][1], missing if some else None)
+    return Sequence(sequence.name, tuple((n, files[n]) for n in wanted if n in files), sequence.numbered)
 
 
-def _check_missing(missing: list[int], example: Path) -> None:
-    """Raise the one line that names the missing frames, spelled like the files that are there."""
+def check_missing(
+    missing: list[int], example: Path, tell: Callable[[str], None] | None = None, cure: str = "Check --frames"
+) -> None:
+    """Name the missing frames in one line, spelled like the files that are there: told, or an error without ``tell``.
+
+    Raises:
+        InputError: Some are missing, and ``tell`` is None.
+    """
     if not missing:
         return
     many = "frames" if len(missing) > 1 else "frame"
     are = "are" if len(missing) > 1 else "is"
     digits = re.search(r"-?\d+(?=\D*$)", example.stem)
     if split_name(example)[1] is None or digits is None:
-        raise InputError(
-            f"{many} {format_frames(missing)} of {example} {are} missing: it is one still", "Drop --frames"
-        )
-    start, end = digits.span()
-    width = end - start
-    pattern = f"{example.stem[:start]}{'#' * width}{example.stem[end:]}{example.suffix}"
-    first = example.with_name(f"{example.stem[:start]}{missing[0]:0{width}d}{example.stem[end:]}{example.suffix}")
-    etc = " ..." if len(missing) > 1 else ""
-    raise InputError(f"{many} {format_frames(missing)} of {pattern} {are} missing ({first}{etc})", "Check --frames")
+        what, cure = f"{many} {format_frames(missing)} of {example} {are} missing: it is one still", "Drop --frames"
+    else:
+        start, end = digits.span()
+        width = end - start
+        pattern = f"{example.stem[:start]}{'#' * width}{example.stem[end:]}{example.suffix}"
+        first = example.with_name(f"{example.stem[:start]}{missing[0]:0{width}d}{example.stem[end:]}{example.suffix}")
+        etc = " ..." if len(missing) > 1 else ""
+        what = f"{many} {format_frames(missing)} of {pattern} {are} missing ({first}{etc})"
+    if tell is None:
+        raise InputError(what, cure)
+    tell(what)
 
 
 def _padded(path: Path) -> Sequence:
@@ -212,7 +254,7 @@ def _padded(path: Path) -> Sequence:
     name = (head.rstrip("._") + tail[: -len(path.suffix)]) or "frame"
     if frame_set := pattern.frameSet():
         wanted = parse_frames(str(frame_set))
-        _check_missing([n for n in wanted if n not in files], next(iter(files.values())))
+        check_missing([n for n in wanted if n not in files], next(iter(files.values())))
         files = {n: files[n] for n in wanted}
     return Sequence(name, tuple(sorted(files.items())))
 

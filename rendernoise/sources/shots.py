@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rendernoise.errors import ImageError, InputError
 from rendernoise.frame import Frame
+from rendernoise.history import Surface
 from rendernoise.io.exr import read_frame
 from rendernoise.io.exr_look import look, roles_of
 from rendernoise.io.sequence import format_frames
@@ -61,8 +62,29 @@ class Shots:
             if files.sequence:
                 self._order.setdefault(files.sequence, []).append(files.path)
         self._warpings: dict[str, Warping] = {}
-        self._neighbours = Neighbours(window, self._renders)
+        self._window = window
+        self._neighbours: Neighbours[Path] | None = None
         self._said: set[str] = set()
+
+    def near(self, files: FrameFiles) -> list[FrameFiles]:
+        """The frame and those of its window, in order; itself alone where it has no neighbours."""
+        order = self._order.get(files.sequence, [])
+        if files.path not in order:
+            return [files]
+        place = order.index(files.path)
+        return [self._files[path] for path in order[max(0, place - self._window) : place + 1 + self._window]]
+
+    def helped(self, files: FrameFiles) -> bool:
+        """Whether the frames of its sequence can be warped onto each other."""
+        return files.sequence in self._warpings
+
+    def read_by(self, read: Callable[[FrameFiles], Sequence[Frame]]) -> None:
+        """Have the renders of neighbours read by this; before, frames have none."""
+
+        def renders(path: Path) -> Sequence[Frame]:
+            return read(self._files[path])
+
+        self._neighbours = Neighbours(self._window, renders)
 
     def prepare(self, planned: Iterable[FrameFiles]) -> None:
         """Find what the sequences of some frames are warped by, and say it."""
@@ -88,11 +110,16 @@ class Shots:
         warping = self._warpings.get(files.sequence)
         return warping(frame) if warping else frame
 
-    def informed(self, files: FrameFiles, renders: list[Frame]) -> list[Frame]:
+    def around(self, files: FrameFiles) -> list[list[Surface]]:
+        """What the frames around one show, for each of its renders."""
+        if not self.helped(files) or self._neighbours is None:
+            return []
+        return self._neighbours.around(files.path, self._order[files.sequence])
+
+    def informed(self, files: FrameFiles, renders: list[Frame], around: list[list[Surface]]) -> list[Frame]:
         """The renders of a frame with what their neighbours know of them."""
-        if files.sequence not in self._warpings:
+        if not self.helped(files):
             return renders
-        around = self._neighbours.around(files.path, self._order[files.sequence])
         own = (renders[0].height, renders[0].width)
         if any(surface.size != own for surface in around[0] if around):
             self._note(f"frames of {files.sequence} are not of one size: those of another size know nothing")
@@ -111,11 +138,6 @@ class Shots:
 
     def _read(self, path: Path) -> Frame:
         return read_frame(path, roles=self._roles, number=self._files[path].number)
-
-    def _renders(self, path: Path) -> list[Frame]:
-        files = self._files[path]
-        paths = [each for each in (path, files.half) if each is not None]
-        return [self.warped(files, read_frame(each, roles=self._roles, number=files.number)) for each in paths]
 
     def _channels(self, paths: Iterable[Path]) -> dict[str, tuple[str, ...]]:
         for path in paths:
