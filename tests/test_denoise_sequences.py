@@ -84,6 +84,25 @@ def test_chunks_give_the_same_files_as_one_run(source: Path, whole: dict[str, by
     assert contents(tmp_path / "out") == whole
 
 
+def test_the_farm_template_runs(source: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    """The job template's chunks, run by the Open Job Description's own command, give the files of one run too."""
+    template = Path(__file__).parents[1] / "docs" / "openjd" / "denoise.yaml"
+    values = {"Input": source / "r.a.####.exr", "Output": tmp_path, "Frames": "1-8", "FramesPerTask": 5}
+    values["Options"] = "--device cpu"
+    parameters = [part for name, value in values.items() for part in ("-p", f"{name}={value}")]
+    binaries = Path(sys.executable).parent
+    done = subprocess.run(
+        [str(binaries / "openjd"), "run", str(template), *parameters],
+        env={**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Chunks run: 2" in done.stdout
+    assert contents(tmp_path) == whole
+
+
 def test_neighbours_help_here(source: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
     """Else the test of chunks would show nothing."""
     rendernoise.denoise_sequence(source / "r.a.####.exr", tmp_path / "alone", window=0, device="cpu")
