@@ -29,8 +29,8 @@ from rendernoise.planning import InPlace, without_denoised
 from rendernoise.sources.exr_pairs import same_picture
 from rendernoise.sources.shots import Emit, FrameFiles, Shots
 
-#: Frames that are read before they are asked for, and that wait to be written.
-AHEAD, BEHIND = 2, 2
+#: Frames that are read before they are asked for, and as many that wait to be written; one of each if they are large.
+WAITING, LARGE_BYTES = 2, 2**28
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,13 @@ def denoise_frames(
     shots.prepare(left)
     written: list[Path] = []
     failed: list[tuple[FrameFiles, str]] = []
+    waiting = 1 if _decoded_bytes(path) > LARGE_BYTES else WAITING
     started = time.monotonic()
     with (
         ReadAhead(
-            lambda files: _decode(denoiser, files, roles, shots), _reading_order(left, shots), set(left), AHEAD
+            lambda files: _decode(denoiser, files, roles, shots), _reading_order(left, shots), set(left), waiting
         ) as ahead,
-        WriteBehind(BEHIND) as behind,
+        WriteBehind(waiting) as behind,
     ):
         shots.read_by(lambda files: ahead.look(files).renders)
         for done, files in enumerate(left, 1):
@@ -238,6 +239,11 @@ def _told(
         emit({"event": "planned", **facts, "action": "leave" if files in skipped else "write"})
     emit({"event": "note", "text": f"{len(left)} of {len(planned)} frame(s) would be written; nothing is (--dry-run)"})
     return Outcome((), (), ())
+
+
+def _decoded_bytes(path: Path) -> int:
+    """What the pixels of a file take in memory, 4 bytes each."""
+    return sum(4 * pixels.size for part in look(path).parts for pixels in part.channels.values())
 
 
 def _reading_order(left: list[FrameFiles], shots: Shots) -> Iterator[FrameFiles]:
