@@ -166,7 +166,7 @@ def denoise_frames(
             facts |= {**(estimate.to_json() if estimate else {}), "wall_s": round(time.monotonic() - start, 3)}
             behind.put(
                 partial(_write, targets[files], exr, radiance, roles, keep_noisy, attributes),
-                partial(_has_written, files.out, facts, written, emit),
+                partial(_has_written, files.out, facts, written, started, emit),
             )
         behind.finish()
         waited = ahead.waited_s + behind.waited_s
@@ -290,9 +290,11 @@ def _write(
     write(target, replace_radiance(exr, radiance, roles=roles, keep_noisy=keep_noisy, attributes=attributes))
 
 
-def _has_written(out: Path, facts: dict[str, Any], written: list[Path], emit: Emit) -> None:
+def _has_written(out: Path, facts: dict[str, Any], written: list[Path], started: float, emit: Emit) -> None:
     written.append(out)
-    emit({"event": "frame", **facts})
+    rate = facts["done"] / (time.monotonic() - started)
+    pace = {"frames_per_s": round(rate, 3), "left_s": round((facts["of"] - facts["done"]) / rate, 1)}
+    emit({"event": "frame", **facts, **pace})
 
 
 def failure_text(outcome: Outcome) -> str:

@@ -127,6 +127,38 @@ def test_killed_at_any_moment(source: Path, whole: dict[str, bytes], tmp_path: P
     assert {p.name: p.read_bytes() for p in out.glob("r.a.*.exr")} == whole
 
 
+def test_two_runs_on_one_folder(source: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    """Both write the same; whoever comes last replaces a file by its like."""
+    command = [sys.executable, "-m", "rendernoise", "denoise", source / "r.a.####.exr", "--out", tmp_path / "out"]
+    options = ["--device", "cpu", "--overwrite", "--quiet"]
+    both = [subprocess.Popen([*map(str, command), *options]) for _ in "ab"]
+    assert [run.wait() for run in both] == [0, 0]
+    assert contents(tmp_path / "out") == whole
+
+
+def test_a_full_disk_ends_the_run_with_a_line(source: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    """A limit on files' sizes lets the first frames through, and stops the third, which is larger."""
+    shot = tmp_path / "shot"
+    shot.mkdir()
+    for file in sorted(source.iterdir())[:3]:
+        (shot / file.name).write_bytes(file.read_bytes())
+    large = exr.read(shot / "r.a.0003.exr")
+    noise = np.random.default_rng(0).random((40, 24, 40)).astype(np.float32)
+    more = {f"theirs{i}": pixels for i, pixels in enumerate(noise)}
+    exr.write(shot / "r.a.0003.exr", Exr((Part({**large.channels, **more}, large.attributes),)))
+    limit = 2 * max(map(len, whole.values()))
+    code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+    code += "from rendernoise.cli import main; main()"
+    command = [sys.executable, "-c", code, "denoise", str(shot), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: cannot write {tmp_path / 'out' / 'r.a.0003.exr'}: file too large")
+    assert done.stderr.count("\n") == 1
+    assert [p.name for p in sorted((tmp_path / "out").iterdir())] == ["r.a.0001.exr", "r.a.0002.exr"]
+    rendernoise.denoise_sequence(shot, tmp_path / "out", skip_existing=True, device="cpu")
+    assert len(contents(tmp_path / "out")) == 3
+
+
 # -- what is done is told by its stamp --------------------------------------------------------------------------------
 
 

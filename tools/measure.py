@@ -1,6 +1,6 @@
 """Measure what README.md and docs/denoiser.md claim; every figure there comes from one of these.
 
-Usage: ``python tools/measure.py scenes|targets|losses|training|neighbours|overhead|memory|all [--shared DIR]
+Usage: ``python tools/measure.py scenes|targets|losses|training|neighbours|sequence|overhead|memory|all [--shared DIR]
 [--out DIR]``. Each prints a Markdown table and writes ``DIR/NAME.json`` with the command, the machine and the versions.
 Scenes that are not in the repository are looked for in ``--shared`` and left out, with a line, when absent.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 import measure_losses
 import measure_neighbours
 import measure_online
+import measure_sequence
 import measure_targets
 import measure_training
 
@@ -29,6 +30,7 @@ EXPERIMENTS = {
     "losses": measure_losses.losses,
     "training": measure_training.training,
     "neighbours": measure_neighbours.neighbours,
+    "sequence": measure_sequence.sequence,
 }
 
 

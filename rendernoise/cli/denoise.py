@@ -47,7 +47,7 @@ class _View:
         elif kind == "failed":
             self.report.error(event["text"])
         elif kind == "frame":
-            text = f"frame {event['frame']}"
+            text = f"frame {event['frame']}, {event['frames_per_s']:.2g} frames/s, {event['left_s']:.0f} s left"
             error, noisy = event.get("estimated_relmse"), event.get("noisy_relmse")
             if error is not None and noisy is not None:
                 self.errors.append((error, noisy))
