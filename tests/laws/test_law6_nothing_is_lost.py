@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from rendernoise.io.exr import read
 
 FRAMES = 4
 
-#: Runs the command several times in children of one process, which are killed at chosen calls: "online.Trainer.step 3"
-#: kills the child as the third step begins. Every child after the first resumes.
+#: Runs each command several times in children of one process, which are killed at chosen calls: "online.Trainer.step 3"
+#: kills the child as the third step begins. Every child of a command after the first resumes.
 DRIVER = """
 import json, os, signal, sys
 import rendernoise.online as online
@@ -45,13 +46,37 @@ def child(arguments, moment):
     main(arguments)
 
 ends = []
-for number, moment in enumerate(json.loads(sys.argv[1])):
-    pid = os.fork()
-    if not pid:
-        child(sys.argv[2:] + (["--resume"] if number else []), moment)
-    ends.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+for arguments, moments in json.loads(sys.argv[1]):
+    ends.append([])
+    for number, moment in enumerate(moments):
+        pid = os.fork()
+        if not pid:
+            child(arguments + (["--resume"] if number else []), moment)
+        ends[-1].append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 print(json.dumps(ends))
 """
+
+MOMENTS = [
+    "online.PairStore.put 1",
+    "online.Trainer.step 1",
+    "online._Job._score 2",
+    "online.PairStore.put 2",
+    "online.RunDirectory.save_checkpoint 3",
+    "online.Trainer.step 3",  # in the arrivals
+    "online._Job._finish_training 1",
+    "online.Trainer.step 4",  # after the last arrival
+    "online.ShotFiles.write 2",  # in the final pass
+    "online.Denoiser.save 1",
+    "online.RunDirectory.finish 1",
+]
+
+#: Here a frame is written once, after the steps of its own pair, so none may be skipped.
+MOMENTS_WITHOUT_A_FINAL_PASS = [
+    "online.ShotImages.denoise 1",
+    "online.ShotImages.denoise 2",
+    "online.ShotFiles.write 1",
+    "online.Trainer.step 3",
+]
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +92,37 @@ def options(scenes: list[Path], out: Path, **changes: object) -> list[str]:
     return ["online", *map(str, scenes), "--out", str(out), *flags]
 
 
-def drive(run_python: Callable[..., Any], moments: list[str], arguments: list[str]) -> list[int]:
-    done = run_python(DRIVER, json.dumps(moments), *arguments)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+@dataclass(frozen=True)
+class Runs:
+    """Two runs to compare, and how each process of theirs ended."""
+
+    whole: Path
+    killed: Path
+    whole_ends: list[int]
+    killed_ends: list[int]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(scenes: list[Path], tmp_path_factory: pytest.TempPathFactory, run_python: Callable[..., Any]) -> Path:
-    out = tmp_path_factory.mktemp("undisturbed") / "out"
-    assert drive(run_python, [""], options(scenes, out)) == [0]
-    return out
+def runs(scenes: list[Path], tmp_path_factory: pytest.TempPathFactory, run_python: Callable[..., Any]) -> list[Runs]:
+    """An undisturbed and a killed run, with a final pass and without; one process, which imports once, does all."""
+    folder = tmp_path_factory.mktemp("runs")
+    places = [[folder / f"{name}{kind}" for name in ("whole", "killed")] for kind in ("", "-without-a-final-pass")]
+    commands: list[tuple[list[str], list[str]]] = []
+    for (whole, killed), moments, changes, flags in (
+        (places[0], MOMENTS, {}, []),
+        (places[1], MOMENTS_WITHOUT_A_FINAL_PASS, {"min-steps": 0}, ["--no-final-pass"]),
+    ):
+        commands.append(([*options(scenes, whole, **changes), *flags], [""]))
+        commands.append(([*options(scenes, killed, **changes), *flags], [*moments, ""]))
+    done = run_python(DRIVER, json.dumps(commands), timeout_s=480)
+    assert done.returncode == 0, done.stderr
+    ends = json.loads(done.stdout.splitlines()[-1])
+    return [Runs(*place, *ends[2 * i : 2 * i + 2]) for i, place in enumerate(places)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(runs: list[Runs]) -> Path:
+    return runs[0].whole
 
 
 def steady(event: dict[str, Any]) -> dict[str, Any]:
@@ -105,41 +150,18 @@ def check_same(one: Path, two: Path) -> None:
     assert steady(summaries[0]) == steady(summaries[1])
 
 
-def test_kill_9_at_every_phase(
-    scenes: list[Path], undisturbed: Path, tmp_path: Path, run_python: Callable[..., Any]
-) -> None:
-    moments = [
-        "online.PairStore.put 1",
-        "online.Trainer.step 1",
-        "online._Job._score 2",
-        "online.PairStore.put 2",
-        "online.RunDirectory.save_checkpoint 3",
-        "online.Trainer.step 3",  # in the arrivals
-        "online._Job._finish_training 1",
-        "online.Trainer.step 4",  # after the last arrival
-        "online.ShotFiles.write 2",  # in the final pass
-        "online.Denoiser.save 1",
-        "online.RunDirectory.finish 1",
-        "",
-    ]
-    ends = drive(run_python, moments, options(scenes, tmp_path / "out"))
-    assert ends == [-signal.SIGKILL] * (len(moments) - 1) + [0]
-    check_same(undisturbed, tmp_path / "out")
+def check_runs(runs: Runs, moments: list[str]) -> None:
+    assert runs.whole_ends == [0]
+    assert runs.killed_ends == [-signal.SIGKILL] * len(moments) + [0]
+    check_same(runs.whole, runs.killed)
 
 
-def test_kill_9_without_a_final_pass(scenes: list[Path], tmp_path: Path, run_python: Callable[..., Any]) -> None:
-    """Here a frame is written once, after the steps of its own pair, so none may be skipped."""
-    ends = drive(run_python, [""], [*options(scenes, tmp_path / "whole", **{"min-steps": 0}), "--no-final-pass"])
-    moments = [
-        "online.ShotImages.denoise 1",
-        "online.ShotImages.denoise 2",
-        "online.ShotFiles.write 1",
-        "online.Trainer.step 3",
-        "",
-    ]
-    ends += drive(run_python, moments, [*options(scenes, tmp_path / "out", **{"min-steps": 0}), "--no-final-pass"])
-    assert ends == [0] + [-signal.SIGKILL] * (len(moments) - 1) + [0]
-    check_same(tmp_path / "whole", tmp_path / "out")
+def test_kill_9_at_every_phase(runs: list[Runs]) -> None:
+    check_runs(runs[0], MOMENTS)
+
+
+def test_kill_9_without_a_final_pass(runs: list[Runs]) -> None:
+    check_runs(runs[1], MOMENTS_WITHOUT_A_FINAL_PASS)
 
 
 @pytest.fixture
