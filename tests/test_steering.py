@@ -23,7 +23,7 @@ from rendernoise.steering import FALL, MOST_GROWTH, by_gain, until_good
 
 Config = Callable[..., OnlineConfig]
 Start = Callable[..., Callable[[], RendererProcess]]
-SIZE = (96, 64)
+SIZE, SMALL = (96, 64), (48, 32)
 
 
 def test_frames_that_are_good_enough_get_nothing() -> None:
@@ -86,9 +86,9 @@ def truth(summary: dict[str, Any], out: Path) -> dict[int, float]:
 
 
 def test_frames_are_rendered_until_they_are_good_enough(online_config: Config, analytic: Start) -> None:
-    plain = run_online(online_config(4), start_renderer=analytic(resolution=SIZE))
-    target = 0.6 * min(f["interval"][1] for f in plain["frames"])
-    config = online_config(4, target_error=target, overwrite=True)
+    plain = run_online(online_config(3, network="fast"), start_renderer=analytic(resolution=SIZE))
+    target = 0.75 * min(f["interval"][1] for f in plain["frames"])
+    config = online_config(3, network="fast", target_error=target, overwrite=True)
     events: list[dict[str, Any]] = []
     summary = run_online(config, events.append, analytic(resolution=SIZE))
     assert all(f["interval"][1] <= target for f in summary["frames"])
@@ -96,9 +96,9 @@ def test_frames_are_rendered_until_they_are_good_enough(online_config: Config, a
     assert all(error <= target for error in truth(summary, config.out).values())
     notes = [e["text"] for e in events if e["event"] == "note" and "spp more" in e["text"]]
     assert notes
-    assert notes[0].startswith("4 of 4 frames get ")
-    assert notes[0].endswith("spp more: 1-4")
-    assert summary["spp"] == round(sum(f["spp"] for f in summary["frames"]) / 4)
+    assert notes[0].startswith("3 of 3 frames get ")
+    assert notes[0].endswith("spp more: 1-3")
+    assert summary["spp"] == round(sum(f["spp"] for f in summary["frames"]) / 3)
 
 
 def test_a_target_that_is_met_costs_nothing(online_config: Config, analytic: Start) -> None:
@@ -107,13 +107,13 @@ def test_a_target_that_is_met_costs_nothing(online_config: Config, analytic: Sta
 
 
 def test_time_that_is_left_goes_into_samples(online_config: Config, analytic: Start) -> None:
-    config = online_config(2, time=15.0, steps=None, min_steps=10)
-    summary = run_online(config, start_renderer=analytic(resolution=SIZE))
+    config = online_config(2, time=10.0, steps=None, min_steps=2, network="fast")
+    summary = run_online(config, start_renderer=analytic(resolution=SMALL))
     assert sum(f["spp"] for f in summary["frames"]) > 16
 
 
 def test_a_target_ends_with_the_time(online_config: Config, analytic: Start) -> None:
-    config = online_config(2, time=6.0, target_error=1e-7)
+    config = online_config(2, time=4.0, target_error=1e-7, network="fast")
     start = time.monotonic()
     run_online(config, start_renderer=analytic(resolution=SIZE))
     assert time.monotonic() - start < 30
@@ -128,15 +128,15 @@ def test_interrupted_in_a_later_round_it_ends_with_the_same_pixels(
         if event["event"] == "pair" and event["pass"] == 1 and event["frame"] == 2:
             raise Stop
 
-    options = {"target_error": 0.005, "steps": 2, "min_steps": 8}
+    options = {"target_error": 0.01, "steps": 1, "min_steps": 4, "network": "fast"}
     images = []
     for folder, broken in (("one", False), ("two", True)):
         config = online_config(3, out=tmp_path / folder, **options)
         if broken:
             with pytest.raises(Stop):
-                run_online(config, stop, analytic(resolution=SIZE))
+                run_online(config, stop, analytic(resolution=SMALL))
             config = replace(config, resume=True)
-        summary = run_online(config, start_renderer=analytic(resolution=SIZE))
+        summary = run_online(config, start_renderer=analytic(resolution=SMALL))
         assert all(f["spp"] > 8 for f in summary["frames"])
         images.append([(config.out / "denoised" / f"shot.{n:04d}.exr").read_bytes() for n in (1, 2, 3)])
     assert images[0] == images[1]
