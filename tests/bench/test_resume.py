@@ -110,10 +110,10 @@ def test_what_was_measured_on_other_images_is_measured_again(
     exr_shot: Config, bench: Bench, write_exr: Callable[..., Path], random_image: Callable[..., Plane], changed: str
 ) -> None:
     """Files may be written anew between an interruption and its continuation."""
-    options = {"methods": "noisy,oidn", "name": "balls"}
+    options = {"methods": "noisy,base", "name": "balls"}
 
     def interrupt(event: dict[str, Any]) -> None:
-        if event["event"] == "scored" and event["method"] == "oidn":
+        if event["event"] == "scored" and event["method"] == "base":
             raise KeyboardInterrupt
 
     config = exr_shot(**options)
@@ -126,6 +126,6 @@ def test_what_was_measured_on_other_images_is_measured_again(
     scored: list[str] = []
     resumed = replace(config, resume=True)
     results = bench(resumed, lambda e: scored.append(e["method"]) if e["event"] == "scored" else None)
-    assert scored == ["noisy", "oidn"]
+    assert scored == ["noisy", "base"]
     fresh = bench(replace(config, out=config.out.parent / "fresh"))
     assert but_for_seconds(results) == but_for_seconds(fresh)
