@@ -321,7 +321,9 @@ def test_overwrite_does_not_remove_what_is_to_be_measured(
     assert run(*options) == run(*options, "--overwrite") == 0
 
 
-def test_the_disk_is_full(exr_shot: Config, tmp_path: Path, run_python: Any, run: Run, options_of: Options) -> None:
+def test_the_disk_is_full(
+    exr_shot: Config, tmp_path: Path, run: Run, options_of: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A small file system of its own, in a user namespace where need be."""
     import subprocess
 
@@ -334,16 +336,13 @@ def test_the_disk_is_full(exr_shot: Config, tmp_path: Path, run_python: Any, run
         pytest.skip("no small file system can be mounted here")
     try:
         options = [*options_of(exr_shot()), "--out", str(disk / "out")]
-        done = run_python("import sys; from rendernoise.cli import main; main(['bench', *sys.argv[1:]])", *options)
-        assert done.returncode == 1, done.stderr
-        assert done.stderr.count("\n") == 1, done.stderr
-        assert "no space left on device" in done.stderr
+        assert run(*options) == 1
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1, said
+        assert "no space left on device" in said
         assert (disk / "out" / ".work").is_dir()
         subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
-        done = run_python(
-            "import sys; from rendernoise.cli import main; main(['bench', *sys.argv[1:]])", *options, "--resume"
-        )
-        assert done.returncode == 0, done.stderr
+        assert run(*options, "--resume") == 0
     finally:
         subprocess.run(["umount", disk], check=True)
 
