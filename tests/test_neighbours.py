@@ -200,7 +200,7 @@ def test_no_ghosts_in_a_shot_of_changes(tmp_path: Path, monkeypatch: pytest.Monk
         out = tmp_path / name
         if name == "believed":
             monkeypatch.setattr(light_module, "AVERAGED_PX", 0)
-        assert denoise(pattern, out, "--half", half, "--window", window) == 0
+        assert denoise(pattern, out, "--half", half, "--window", window, "--frames", "4-5,9") == 0
         found: list[float] = []
         for number in (4, 5, 9):
             reference = read_frame(folder / f"reference.{number:04d}.exr")
