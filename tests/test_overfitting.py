@@ -188,7 +188,22 @@ def dies_at(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, call: int) 
 
 
 def test_a_run_settles_from_the_best_weights_and_resumes_to_the_same(still: Callable[..., Path]) -> None:
-    whole = still("whole")
+    rates: list[float] = []
+    step = Trainer.step
+
+    def spy(self: Trainer, *arguments: Any) -> Any:
+        report = step(self, *arguments)
+        rates.append(report.learning_rate)
+        return report
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "step", spy)
+        whole = still("whole")
+    settling = rates[32:]
+    assert len(settling) == 5
+    assert settling == sorted(settling, reverse=True)
+    assert settling[0] < rates[31]
+    assert settling[-1] < 0.2 * rates[31]
     summary = json.loads((whole / "summary.json").read_text())
     assert summary["steps"] == 37, "the fourth look, at 32, and 15 % more"
     notes = [e["text"] for e in log_of(whole) if e["event"] == "note"]
@@ -202,26 +217,6 @@ def test_a_run_settles_from_the_best_weights_and_resumes_to_the_same(still: Call
     broken = still("broken", resume=True)
     assert (broken / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
     assert log_of(broken) == log_of(whole)
-
-
-def test_the_rate_falls_to_zero_from_the_best_weights(
-    still: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rates: list[float] = []
-    step = Trainer.step
-
-    def spy(self: Trainer, *arguments: Any) -> Any:
-        report = step(self, *arguments)
-        rates.append(report.learning_rate)
-        return report
-
-    monkeypatch.setattr(Trainer, "step", spy)
-    still("settling")
-    settling = rates[32:]
-    assert len(settling) == 5
-    assert settling == sorted(settling, reverse=True)
-    assert settling[0] < rates[31]
-    assert settling[-1] < 0.2 * rates[31]
 
 
 def test_frames_that_come_up_rarely_are_not_watched(still: Callable[..., Path]) -> None:
