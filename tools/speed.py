@@ -149,12 +149,13 @@ def precisions() -> list[str]:
     return ["float32", "bf16"] if pays_bf16(torch.device("cpu")) else ["float32"]
 
 
-def our_jobs(size: tuple[int, int]) -> dict[str, Row]:
+def our_jobs(size: tuple[int, int], quick: bool = False) -> dict[str, Row]:
     """Both networks in one pass, and the default one as ``online`` uses it at the end, by label."""
     from rendernoise.recipes import RECIPES
 
     recipe = RECIPES["ours"]
-    ways = [(network, precision, 1) for network in (recipe.network, SMALL_NETWORK) for precision in precisions()]
+    wanted = precisions()[:1] if quick else precisions()
+    ways = [(network, precision, 1) for network in (recipe.network, SMALL_NETWORK) for precision in wanted]
     ways.append((recipe.network, precisions()[-1], recipe.spins))
     return {
         f"{network}, {precision}" + (f", {spins} spins" if spins > 1 else ""): {
@@ -172,7 +173,7 @@ def denoise(options: argparse.Namespace) -> tuple[list[Row], str]:
     """Our networks beside OIDN, for each size."""
     rows: list[Row] = []
     for size in options.sizes:
-        jobs = our_jobs(size)
+        jobs = our_jobs(size, options.quick)
         if oidn_folder() is not None:
             for prefilter in (False, True):
                 for quality in QUALITIES[:1] if options.quick and prefilter else QUALITIES:
@@ -215,7 +216,7 @@ def train(options: argparse.Namespace) -> tuple[list[Row], str]:
             "precision": precision,
             "threads": count,
         }
-        for precision in precisions()
+        for precision in (precisions()[-1:] if options.quick else precisions())
         for count in threads
     }
     steps, side = (1, 48) if options.quick else (10, 512)
@@ -285,7 +286,7 @@ def parse() -> argparse.Namespace:
         help="no further call in a round after so many seconds: a first call that takes them is counted",
     )
     parser.add_argument("--threads", type=int, default=0, help="for everybody; 0 for all cores")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: whether it runs, not how fast")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, fewer contenders: does it run?")
     parser.add_argument("--out", type=Path, default=Path("out/speed"))
     options = parser.parse_args()
     options.threads = min(options.threads or usable_cores(), usable_cores())
