@@ -27,10 +27,10 @@ SIZE = (24, 16)
 
 @pytest.fixture
 def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes ``online`` train for one step a pair: what it learns is the business of other tests."""
+    """Makes ``online`` train a small network for one step a pair: what it learns is the business of other tests."""
 
     def few_steps(options: Any, *rest: Any) -> dict[str, Any]:
-        return run_online(replace(options, steps=1, min_steps=0), *rest)
+        return run_online(replace(options, steps=1, min_steps=0, network="fast", spins=1), *rest)
 
     monkeypatch.setattr(methods, "run_online", few_steps)
 
