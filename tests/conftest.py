@@ -154,6 +154,19 @@ def import_tool() -> Iterator[Callable[[str], ModuleType]]:
         yield importlib.import_module
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Small pictures gain nothing from two threads, and a busy machine makes them wait for each other."""
+    import torch  # here, as many tests get by without it
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def random_pair() -> Callable[..., FramePair]:
     """A pair of heavy-tailed halves with features: ``random_pair(height, width, number=1, seed=0)``."""

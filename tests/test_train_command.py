@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from rendernoise.sources.exr_pairs import ExrPairs
 from rendernoise.sources.store import PairStore
 from rendernoise.weights import base_path
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 FRAMES = (1, 2, 3, 4)
 SMALL = AnalyticRenderer((48, 32))
 
@@ -51,17 +52,6 @@ def write_shot(folder: Path, renderer: AnalyticRenderer = SMALL, frames: tuple[i
 
 def rel_error(radiance: np.ndarray, reference: np.ndarray) -> float:
     return float(np.mean((radiance - reference) ** 2 / (reference**2 + 0.01)))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Pictures this small gain nothing from two threads, and a busy machine makes them wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

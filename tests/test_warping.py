@@ -25,6 +25,7 @@ from rendernoise.sources.warping import NOTHING, Warping, find_warping
 from tests.moving import H, Scene, W
 from tests.test_cameras import attributes
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 BLENDER = Path(__file__).parent / "data" / "blender"
 RENDERER = AnalyticRenderer((48, 32))
 SCENE = Scene()
