@@ -223,6 +223,22 @@ def replace_radiance(
     return Exr((*exr.parts[:index], changed, *exr.parts[index + 1 :]))
 
 
+def replace_channels(exr: Exr, pixels: Mapping[str, NDArray[Any]]) -> Exr:
+    """The image with other pixels in some channels, under their own types; the rest is untouched.
+
+    Args:
+        exr: The image as it was read.
+        pixels: Unique channel name (see ``Exr.channel_map``) to ``[H, W]`` of its part. Half channels are clipped to
+            the range of half.
+    """
+    places = exr.channel_map()
+    channels = [dict(part.channels) for part in exr.parts]
+    for name, new in pixels.items():
+        index, channel = places[name]
+        channels[index][channel] = _cast(new, channels[index][channel].dtype)
+    return Exr(tuple(replace(part, channels=own) for part, own in zip(exr.parts, channels, strict=True)))
+
+
 def _cast(pixels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     if dtype == np.float16:
         return np.clip(pixels, -_HALF_MAX, _HALF_MAX).astype(dtype)

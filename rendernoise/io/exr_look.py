@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ from rendernoise.errors import ImageError
 from rendernoise.io.exr_header import PartHeader, inspect, map_file
 from rendernoise.io.exr_image import Exr, NoRadianceError, Part, Window, resolve_roles
 
+#: EXR's numbers of the types that are not float32.
+_TYPES = {0: np.uint32, 1: np.float16}
+
 
 def look(path: Path) -> Exr:
-    """The parts, channels and windows of a file; every pixel is 0 and takes no memory, attributes are left out.
+    """The parts, channels, types and windows of a file; every pixel is 0 and takes no memory, attributes are left out.
 
     Raises:
         ImageError: The file is missing, no EXR, truncated, deep, subsampled, or has no channels.
@@ -23,6 +26,21 @@ def look(path: Path) -> Exr:
     path = Path(path)
     data = map_file(path)
     return Exr(tuple(_part(data, header) for header in inspect(data, path)))
+
+
+def cryptomattes(path: Path) -> tuple[str, ...]:
+    """Names of the file's Cryptomattes, ``cryptomatte/ID/name`` in its header: their layers' names begin so.
+
+    Raises:
+        ImageError: As :func:`look`.
+    """
+    data = map_file(path)
+    return tuple(
+        bytes(data[start : start + size]).decode("utf-8", "surrogateescape")
+        for header in inspect(data, path)
+        for key, (_, start, size) in header.attributes.items()
+        if key.startswith("cryptomatte/") and key.endswith("/name") and size
+    )
 
 
 def roles_of(exr: Exr, path: Path, roles: Mapping[str, str] | None = None) -> dict[str, tuple[str, ...]]:
@@ -59,14 +77,14 @@ def _part(data: Any, header: PartHeader) -> Part:
 
     window: Window = struct.unpack("<4i", value("dataWindow"))
     size = (window[3] - window[1] + 1, window[2] - window[0] + 1)
-    pixels = np.broadcast_to(np.float32(0), size)
+    channels = {name: np.broadcast_to(kind(0), size) for name, kind in _channels(value("channels"))}
     name = value("name").decode("utf-8", "surrogateescape")
-    return Part(dict.fromkeys(_names(value("channels")), pixels), data_window=window, name=name)
+    return Part(channels, data_window=window, name=name)
 
 
-def _names(block: bytes) -> Iterator[str]:
-    """Each entry of a channel list is a name, a zero byte and 16 bytes; a zero byte ends the list."""
+def _channels(block: bytes) -> Iterator[tuple[str, Callable[[int], Any]]]:
+    """Each entry of a channel list is a name, a zero byte and 16 bytes, the type first; a zero byte ends the list."""
     while block and block[0]:
         name, _, block = block.partition(b"\0")
-        yield name.decode("utf-8", "surrogateescape")
+        yield name.decode("utf-8", "surrogateescape"), _TYPES.get(block[0] if block else 2, np.float32)
         block = block[16:]

@@ -86,6 +86,14 @@ _NOT_CONTAINED = re.compile(r"var|mse|err|std|noisy|light")
 
 _NO_LAYER = ("none", "")
 
+#: Layers of three colours that are no light: data, IDs, estimates, reflectance, and what is denoised already.
+_NO_LIGHT = re.compile(
+    r"crypto|albedo|normal|position|depth|motion|velocity|noisy|denois|variance|(mse|var|std|stddev|stderr|error)$"
+    r"|^(object|obj|material|mat|shape|asset|instance|face|prim)?(id|index(ob|ma)?|mask|matte)s?$"
+    r"|^(diff|diffuse|gloss|glossy|trans|transmission|subsurface)(col|color|colour)$"  # Cycles' DiffCol
+    r"|^(uvw?|st|ng|tangent|dpdu|dpdv|[pn](ref|world|object|camera)|worldpos|objectpos|barycentrics?)$"
+)
+
 
 @dataclass(frozen=True)
 class _Layer:
@@ -167,6 +175,32 @@ def resolve(channel_names: Iterable[str], overrides: Mapping[str, str] | None = 
         alone = [c for c in (_rgb(layer) for layer in layers) if c and not taken.intersection(c)]
         if len(alone) == 1:
             found = {"radiance": alone[0], **found}
+    return found
+
+
+def color_layers(
+    channel_names: Iterable[str], resolved: Mapping[str, tuple[str, ...]], ids: Iterable[str] = ()
+) -> dict[str, tuple[str, ...]]:
+    """Layers of light beside the radiance, which a denoiser may work on: layer name to its R, G and B channels.
+
+    They have R, G and B, no role, and no name that says data. Another beauty of the radiance's own view layer is none.
+
+    Args:
+        channel_names: The channels of the file.
+        resolved: Its roles, from :func:`resolve`.
+        ids: Where names of Cryptomatte layers begin, as the file's header says them.
+    """
+    taken = {name for channels in resolved.values() for name in channels}
+    data = {spelling for role, spellings in _SPELLINGS.items() if role != "radiance" for spelling in spellings}
+    begins = tuple(name.lower() for name in ids)
+    own = resolved["radiance"][0].rpartition(".")[0].rpartition(".")[0].lower()
+    found: dict[str, tuple[str, ...]] = {}
+    for layer in _layers(channel_names):
+        channels = _rgb(layer)
+        beauty = layer.key in _SPELLINGS["radiance"] and layer.parent == own
+        named_data = layer.key in data or _NO_LIGHT.search(layer.key) or layer.name.lower().startswith(begins)
+        if layer.name and channels and not (beauty or named_data or taken.intersection(channels)):
+            found[layer.name] = channels
     return found
 
 
