@@ -259,8 +259,13 @@ class DenoiseConfig(Common):
     lead to them; by default as many as the weights were trained with, 3 for base weights; 0 for none."""
     role: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Where planes are found when names do not tell, such as albedo=MyAlb (may be repeated)."""
+    aov: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Further layers of light to denoise under their own names, by pattern, such as "light_*" (may be repeated). When
+    all that are taken sum up to the radiance, they still do afterwards."""
+    alpha: Literal["keep", "denoise"] = "keep"
+    """Leave alpha bit for bit, or denoise it too (in the time of two layers)."""
     list_roles: bool = False
-    """Show where each plane is found, and stop."""
+    """Show where each plane is found, and which layers --aov takes, and stop."""
     skip_existing: bool = False
     """Leave frames whose output is complete and what would be written: of the same inputs, weights and options."""
     allow_gaps: bool = False

@@ -12,7 +12,7 @@ from rendernoise.denoiser import Denoiser, pick_device
 from rendernoise.errors import InputError
 from rendernoise.job import starting_weights
 from rendernoise.planning import known_frames, plan_frames
-from rendernoise.sequence import Outcome, denoise_frames, first_roles
+from rendernoise.sequence import Outcome, denoise_frames, tell_roles
 from rendernoise.sources.shots import Emit
 
 
@@ -38,8 +38,7 @@ def run_denoise(config: DenoiseConfig, emit: Emit = lambda event: None) -> Outco
         missing=note if config.allow_gaps else None,
     )
     if config.list_roles:
-        path, roles = first_roles(planned, roles=config.roles)
-        emit({"event": "roles", "path": str(path), "roles": {role: list(names) for role, names in roles.items()}})
+        tell_roles(planned, (), config.roles, config.aov, config.alpha, emit)
         return Outcome((), (), ())
     loaded = starting_weights(config.weights, config.network)
     if loaded is None:
@@ -54,6 +53,8 @@ def run_denoise(config: DenoiseConfig, emit: Emit = lambda event: None) -> Outco
         in_place=config.in_place,
         dry_run=config.dry_run,
         keep_noisy=config.keep_noisy,
+        aov=config.aov,
+        alpha=config.alpha,
         window=config.window,
         known=known_frames(planned, config.inputs, config.half),
         emit=emit,

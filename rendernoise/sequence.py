@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from rendernoise.io.exr_look import look, radiance_window, roles_of, size_text
 from rendernoise.io.sequence import format_frames
 from rendernoise.io.stamp import ATTRIBUTE as STAMP
 from rendernoise.io.stamp import OURS, is_ours, stamp, stamp_of
+from rendernoise.layers import Layers
 from rendernoise.overlap import ReadAhead, WriteBehind
 from rendernoise.planning import InPlace, without_denoised
 from rendernoise.sources.exr_pairs import same_picture
@@ -66,6 +67,27 @@ def first_roles(
     raise first_error
 
 
+def tell_roles(
+    planned: list[FrameFiles],
+    needs: Iterable[str],
+    roles: Mapping[str, str] | None,
+    aov: Sequence[str],
+    alpha: str,
+    emit: Emit,
+) -> Layers:
+    """Tell where planes are found in the first readable file, and which further layers are denoised; returns these.
+
+    Raises:
+        ImageError: As :func:`first_roles`.
+        InputError: A role, layer or alpha that was asked for does not exist.
+    """
+    path, found = first_roles(planned, needs, roles)
+    layers = Layers.find(path, aov, alpha, roles=roles, note=lambda text: emit({"event": "note", "text": text}))
+    planes = {role: list(names) for role, names in found.items()}
+    emit({"event": "roles", "path": str(path), "roles": planes, **layers.facts})
+    return layers
+
+
 def denoise_frames(
     denoiser: Denoiser,
     planned: list[FrameFiles],
@@ -76,14 +98,16 @@ def denoise_frames(
     in_place: bool = False,
     dry_run: bool = False,
     keep_noisy: bool = False,
+    aov: Sequence[str] = (),
+    alpha: str = "keep",
     window: int | None = 0,
     known: list[FrameFiles] | None = None,
     emit: Emit = lambda event: None,
 ) -> Outcome:
     """Denoise frames one by one; a frame that fails does not stop the others.
 
-    The radiance is replaced under its own channel names and types, everything else is kept bit for bit. The next files
-    are read and the last ones written meanwhile.
+    The radiance, and what ``aov`` and ``alpha`` name, is replaced under its own channel names and types; everything
+    else is kept bit for bit. The next files are read and the last ones written meanwhile.
 
     Args:
         denoiser: The weights.
@@ -94,13 +118,15 @@ def denoise_frames(
         in_place: Outputs are the inputs' own paths; all are replaced at the end.
         dry_run: Say what would be done, and stop.
         keep_noisy: Add the noisy radiance of the input as ``noisy.R/G/B``.
+        aov: Patterns of further layers of light to denoise; what they mean in the first file is denoised in all.
+        alpha: ``denoise``, or ``keep`` bit for bit.
         window: Frames of a sequence on each side of a frame that help to denoise it, where files tell how they
             are warped; None for as many as the weights were trained with.
         known: From :func:`rendernoise.planning.known_frames`, the frames that may help; None for the planned ones.
         emit: Called with roles, notes, written and failed frames.
 
     Raises:
-        InputError: An output exists and neither was asked for, or a role does not exist; nothing is written.
+        InputError: An output exists and neither was asked for, or a role, layer or alpha does not; nothing is written.
         ImageError: The first frame lacks what the weights need, or every frame failed; nothing is written.
         OutputError: The disk is full or the folder read-only; frames before stay.
     """
@@ -121,22 +147,25 @@ def denoise_frames(
     weights = denoiser.fingerprint()
     options = {"version": __version__, "weights": weights, "window": denoiser.window_of(window)}
     options |= {"spins": denoiser.spins, "roles": dict(roles or {}), "keep_noisy": keep_noisy}
+    options |= {"aov": list(aov), "alpha": alpha}
 
     def stamped(files: FrameFiles) -> str:
         near = shots.near(files)
         return stamp({**options, "frame": files.number}, [p for f in near for p in (f.path, f.half)])
 
+    def tell(files: list[FrameFiles]) -> Layers:
+        return tell_roles(files, denoiser.model.needs, roles, aov, alpha, emit)
+
     targets = {f: place.waiting(f.path) if place else f.out for f in planned}
     skipped = _done(planned, targets, stamped, skip_existing=skip_existing, overwrite=overwrite, place=place, note=note)
     left = [f for f in planned if f not in skipped]
     if dry_run:
-        return _told(denoiser, planned, skipped, shots, roles, emit)
+        return _told(planned, skipped, shots, tell, emit)
     if not left:
         if place:
             place.finish()
         return Outcome((), tuple(f.out for f in planned), ())
-    path, found = first_roles(left, denoiser.model.needs, roles)
-    emit({"event": "roles", "path": str(path), "roles": {role: list(names) for role, names in found.items()}})
+    layers = tell(left)
     for folder in dict.fromkeys(targets[f].parent for f in left):
         make_directory(folder)
     for files in left if place else ():
@@ -157,7 +186,7 @@ def denoise_frames(
             facts = {"frame": files.number, "path": str(files.out), "done": done, "of": len(left)}
             start = time.monotonic()
             try:
-                exr, radiance, estimate = _denoise(denoiser, files, roles, shots, ahead, emit)
+                exr, radiance, estimate = _denoise(denoiser, files, roles, shots, layers, ahead, emit)
             except (ImageError, InputError) as error:
                 failed.append((files, _with_path(error, files.path)))
                 emit({"event": "failed", **facts, "text": failed[-1][1]})
@@ -222,17 +251,15 @@ def _done(
 
 
 def _told(
-    denoiser: Denoiser,
     planned: list[FrameFiles],
     skipped: set[FrameFiles],
     shots: Shots,
-    roles: Mapping[str, str] | None,
+    tell: Callable[[list[FrameFiles]], Layers],
     emit: Emit,
 ) -> Outcome:
     """What a run would do: the planes, how frames are warped, and each frame's input and output."""
     if left := [f for f in planned if f not in skipped]:
-        path, found = first_roles(left, denoiser.model.needs, roles)
-        emit({"event": "roles", "path": str(path), "roles": {role: list(names) for role, names in found.items()}})
+        tell(left)
         shots.prepare(left)
     for files in planned:
         facts = {"frame": files.number, "path": str(files.path), "out": str(files.out)}
@@ -309,9 +336,11 @@ def _denoise(
     files: FrameFiles,
     roles: Mapping[str, str] | None,
     shots: Shots,
+    layers: Layers,
     ahead: ReadAhead[FrameFiles, _Decoded],
     emit: Emit,
 ) -> tuple[Exr, Plane, ErrorEstimate | None]:
+    """The file with its layers denoised, its denoised radiance, and how wrong that is."""
     # Neighbours first, as files are read in order.
     around = shots.around(files)
     decoded = ahead.take(files)
@@ -323,7 +352,8 @@ def _denoise(
     exr = decoded.exrs[0]
     if files.half is None:
         (a,) = shots.informed(files, decoded.renders, around)
-        return exr, _finite(denoiser.radiance(a), files.path), None
+        radiance = _finite(denoiser.radiance(a), files.path)
+        return layers.denoised(denoiser, [(exr, a)], radiance, files.path), radiance, None
     windows = [radiance_window(e, roles_of(e, p, roles)) for e, p in zip(decoded.exrs, paths, strict=True)]
     if windows[0] != windows[1]:
         raise ImageError(
@@ -338,7 +368,9 @@ def _denoise(
         emit({"event": "note", "text": text})
     judged = Judgement.of(pair, *denoiser.halves(pair))
     estimate = None if same else frame_estimates([judged.evidence()], trained=False)[0]
-    return exr, _finite(judged.frame.radiance, files.path), estimate
+    radiance = _finite(judged.frame.radiance, files.path)
+    renders = list(zip(decoded.exrs, (a, b), strict=True))
+    return layers.denoised(denoiser, renders, radiance, files.path), radiance, estimate
 
 
 _BAD = {"nan": "NaN", "inf": "infinite", "negative": "negative"}

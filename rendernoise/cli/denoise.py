@@ -41,6 +41,8 @@ class _View:
             self.report.line(f"{event['path']}:")
             for line in describe(event["roles"]):
                 self.report.line(f"  {line}")
+            if too := [*event["layers"], *filter(None, [event["alpha"]])]:
+                self.report.line(f"denoised too: {', '.join(too)}")
         elif kind == "planned":
             arrow = "->" if event["action"] == "write" else "is done:"
             self.report.line(f"{event['path']} {arrow} {event['out']}")
