@@ -1,8 +1,9 @@
 """Measure what README.md and docs/denoiser.md claim; every figure there comes from one of these.
 
-Usage: ``python tools/measure.py scenes|targets|losses|training|neighbours|sequence|overhead|memory|all [--shared DIR]
-[--out DIR]``. Each prints a Markdown table and writes ``DIR/NAME.json`` with the command, the machine and the versions.
-Scenes that are not in the repository are looked for in ``--shared`` and left out, with a line, when absent.
+Usage: ``python tools/measure.py scenes|targets|losses|training|neighbours|sequence|aovs|alpha|overhead|memory|all
+[--shared DIR] [--out DIR]``. Each prints a Markdown table and writes ``DIR/NAME.json`` with the command, the machine
+and the versions. Scenes that are not in the repository are looked for in ``--shared`` and left out, with a line, when
+absent.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import measure_aovs
 import measure_losses
 import measure_neighbours
 import measure_online
@@ -31,6 +33,8 @@ EXPERIMENTS = {
     "training": measure_training.training,
     "neighbours": measure_neighbours.neighbours,
     "sequence": measure_sequence.sequence,
+    "aovs": measure_aovs.aovs,
+    "alpha": measure_aovs.alpha,
 }
 
 
