@@ -8,6 +8,7 @@ header and the chunk offset tables alone (openexr.com, "OpenEXR File Layout").
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,10 +20,15 @@ from rendernoise.errors import ImageError
 _MAGIC = b"\x76\x2f\x31\x01"
 _TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
 # Rows per chunk by the number of the compression in the file: none, RLE, ZIPS, ZIP, PIZ, PXR24, B44, B44A, DWAA,
-# DWAB, HTJ2K256, HTJ2K32. Newer codecs are left to OpenEXR.
-_ROWS_PER_CHUNK = (1, 1, 1, 16, 32, 16, 32, 32, 32, 256, 256, 32)
+# DWAB, HTJ2K256, HTJ2K32, LJ2K, ZSTD. Newer codecs are left to OpenEXR.
+_ROWS_PER_CHUNK = (1, 1, 1, 16, 32, 16, 32, 32, 32, 256, 256, 32, 256, 1)
 # OpenEXR allocates a whole tile before it looks at the data: a damaged size would fill the memory.
 _MAX_TILE_PX = 2**22  # unless the picture itself is larger
+# No codec shrinks even black any further (HTJ2K: 91,000 to 1).
+_MAX_RATIO = 200_000
+_RANDOM_Y = 2
+# What would break a line, or is not UTF-8 (bytes that cannot be decoded stand as surrogates).
+_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _AGAIN = "Copy or render it again"
 
 Buffer = bytes  # or an mmap, which offers the same slices and find()
@@ -53,7 +59,8 @@ def inspect(data: Buffer, path: Path) -> list[PartHeader]:
     """The headers of all parts of a whole, flat EXR file.
 
     Raises:
-        ImageError: Not an EXR file, truncated, unfinished, deep, subsampled, or without channels.
+        ImageError: Not an EXR file, truncated, unfinished, deep, subsampled, without channels, with several levels, or
+            with names that are no text.
     """
     if data[:4] != _MAGIC:
         raise ImageError(f"{path} is not an EXR file", "Check the name, or convert it to EXR")
@@ -97,23 +104,43 @@ def _string(data: Buffer, position: int) -> tuple[str, int]:
     return data[position:end].decode("utf-8", "surrogateescape"), end + 1
 
 
-def _channels(data: Buffer, part: PartHeader) -> Iterator[tuple[str, int, int]]:
-    _, position, size = part.attributes.get("channels", ("", 0, 0))
-    end = position + size
-    while position < end - 1:
-        name, position = _string(data, position)
-        yield (name, *struct.unpack_from("<8xii", data, position))
+def value_of(data: Buffer, part: PartHeader, name: str, size: int | None = None) -> bytes:
+    """The bytes of an attribute, empty where it is not there.
+
+    Raises:
+        ValueError: It is not of the size in bytes that it must have.
+    """
+    _, start, length = part.attributes.get(name, ("", 0, 0))
+    if size not in (None, length):
+        raise ValueError(f"{name} has {length} bytes, not {size}")
+    return bytes(data[start : start + length])
+
+
+def window_of(data: Buffer, part: PartHeader) -> tuple[int, int, int, int]:
+    """The data window: inclusive x_min, y_min, x_max, y_max, px."""
+    return struct.unpack("<4i", value_of(data, part, "dataWindow", 16))
+
+
+def channels_of(data: Buffer, part: PartHeader) -> Iterator[tuple[str, int, int, int]]:
+    """Name, type (0 uint, 1 half, 2 float), and the steps of subsampling in x and y of each channel."""
+    block, position = value_of(data, part, "channels"), 0
+    while position < len(block) - 1:
+        name, position = _string(block, position)
+        yield (name, *struct.unpack_from("<i4xii", block, position))
         position += 16
 
 
 def _check_kind(data: Buffer, part: PartHeader, flags: int, path: Path) -> None:
-    _, start, size = part.attributes.get("type", ("", 0, 0))
-    if flags & _DEEP or data[start : start + size].startswith(b"deep"):
+    if flags & _DEEP or value_of(data, part, "type").startswith(b"deep"):
         raise ImageError(f"{path}: deep images are refused", "Flatten it first")
-    channels = list(_channels(data, part))
+    channels = list(channels_of(data, part))
     if not channels:
         raise ImageError(f"{path} has no channels", "Render it again with at least R, G and B")
-    subsampled = [name for name, x, y in channels if x != 1 or y != 1]
+    names = [name for name, *_ in channels]
+    _check_text(part, [*names, value_of(data, part, "name").decode("utf-8", "surrogateescape")], path)
+    if "" in names or len(set(names)) < len(names):
+        raise ValueError("channels without a name, or two of one name")
+    subsampled = [name for name, _, x, y in channels if x != 1 or y != 1]
     if subsampled:
         raise ImageError(
             f"{path}: the channels {', '.join(subsampled)} are subsampled (luma/chroma)",
@@ -121,35 +148,47 @@ def _check_kind(data: Buffer, part: PartHeader, flags: int, path: Path) -> None:
         )
 
 
+def _check_text(part: PartHeader, names: list[str], path: Path) -> None:
+    kinds = [kind for kind, _, _ in part.attributes.values()]
+    if foreign := [text for text in (*names, *part.attributes, *kinds) if _NO_TEXT.search(text)]:
+        raise ImageError(
+            f"{path} has the name {foreign[0][:40]!a}, which is no UTF-8 text", "Rename it where it was written"
+        )
+
+
+def _check_levels(data: Buffer, part: PartHeader, path: Path) -> None:
+    if value_of(data, part, "tiles", 9)[8] & 0xF:
+        raise ImageError(f"{path} has several levels (mipmaps)", "Convert it to one level: the others would be lost")
+
+
 def _chunk_count(data: Buffer, part: PartHeader, tiled: bool) -> int | None:
-    """How many chunks the part has; None where only OpenEXR can tell (mipmaps, new codecs)."""
-    x_min, y_min, x_max, y_max = struct.unpack_from("<4i", data, part.attributes["dataWindow"][1])
+    """How many chunks the part has; None where only OpenEXR can tell (new codecs)."""
+    x_min, y_min, x_max, y_max = window_of(data, part)
     width, height = x_max - x_min + 1, y_max - y_min + 1
     if width < 1 or height < 1:
         raise ValueError("an empty data window")
-    listed = part.attributes.get("chunkCount")
+    pixel_bytes = sum(2 if kind == 1 else 4 for _, kind, _, _ in channels_of(data, part))
+    if width * height * pixel_bytes > _MAX_RATIO * len(data):
+        raise ValueError("more pixels than the file can hold")
     if tiled:
-        tile_width, tile_height, mode = struct.unpack_from("<IIB", data, part.attributes["tiles"][1])
+        tile_width, tile_height = struct.unpack_from("<II", value_of(data, part, "tiles", 9))
         if not 0 < tile_width * tile_height <= max(_MAX_TILE_PX, 4 * width * height):
             raise ValueError("an impossible tile size")
-        if mode & 0xF:
-            return struct.unpack_from("<i", data, listed[1])[0] if listed else None
         return -(-width // tile_width) * -(-height // tile_height)
-    codec = data[part.attributes["compression"][1]]
+    if value_of(data, part, "lineOrder", 1)[0] == _RANDOM_Y:
+        raise ValueError("rows in an order that only tiles can have")
+    codec = value_of(data, part, "compression", 1)[0]
     if codec < len(_ROWS_PER_CHUNK):
         return -(-height // _ROWS_PER_CHUNK[codec])
-    return struct.unpack_from("<i", data, listed[1])[0] if listed else None
+    listed = value_of(data, part, "chunkCount")
+    return struct.unpack("<i", listed)[0] if listed else None
 
 
 def _check_chunks(data: Buffer, part: PartHeader, flags: int, table: int, path: Path) -> int:
     """Every chunk of the part lies in the file; returns where the next part's table starts."""
-    if missing := {"compression", "dataWindow", "channels"} - set(part.attributes):
-        raise ValueError(f"no {missing}")
-    if flags & _MULTIPART:
-        _, start, size = part.attributes["type"]
-        tiled = data[start : start + size] == b"tiledimage"
-    else:
-        tiled = bool(flags & _TILED)
+    tiled = value_of(data, part, "type") == b"tiledimage" if flags & _MULTIPART else bool(flags & _TILED)
+    if tiled:
+        _check_levels(data, part, path)
     count = _chunk_count(data, part, tiled)
     if count is None:
         return table

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rendernoise.cameras import HEADER_CAMERAS, header_cameras
+from rendernoise.cameras import HEADER_CAMERAS, HeaderCamera, header_cameras
 from rendernoise.errors import ImageError
 from rendernoise.frame import PLANE_CHANNELS, Frame, Plane
 from rendernoise.io import roles as role_names
@@ -149,7 +149,7 @@ def to_frame(exr: Exr, *, roles: Mapping[str, str] | None = None, number: int = 
     if projection is not None:
         projection = projection.within(display, data)
     else:
-        metadata[HEADER_CAMERAS] = header_cameras(metadata, display, data)
+        metadata[HEADER_CAMERAS] = _cameras(metadata, display, data)
     return Frame(planes, max(_spp(metadata), 0), number, seed, metadata, projection)
 
 
@@ -166,13 +166,22 @@ def _fit(pixels: NDArray[Any], source: Window | None, target: Window | None) -> 
     return fitted
 
 
+def _cameras(metadata: Mapping[str, Any], display: Window, data: Window) -> tuple[HeaderCamera, ...]:
+    """What a header says of its camera; nothing where its values are of other types or make no sense."""
+    try:
+        with np.errstate(all="ignore"):
+            return header_cameras(metadata, display, data)
+    except (TypeError, ValueError, ArithmeticError, LookupError):
+        return ()
+
+
 def _plain(value: Any) -> Any:
     is_double = isinstance(value, np.ndarray) and value.shape == (1,) and value.dtype == np.float64
     return float(value[0]) if is_double else value
 
 
 def _integer(value: Any) -> int | None:
-    match = re.fullmatch(r"(-?\d+)(\.0*)?", str(value))
+    match = re.fullmatch(r"(-?\d{1,40})(\.0*)?", str(value))
     return int(match[1]) if match else None
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rendernoise.errors import ImageError
-from rendernoise.io.exr_header import PartHeader, inspect, map_file
+from rendernoise.io.exr_header import PartHeader, channels_of, inspect, map_file, value_of, window_of
 from rendernoise.io.exr_image import Exr, NoRadianceError, Part, Window, resolve_roles
 
 #: EXR's numbers of the types that are not float32.
@@ -71,20 +70,11 @@ def size_text(window: Window) -> str:
 
 
 def _part(data: Any, header: PartHeader) -> Part:
-    def value(name: str) -> bytes:
-        _, start, size = header.attributes.get(name, ("", 0, 0))
-        return bytes(data[start : start + size])
-
-    window: Window = struct.unpack("<4i", value("dataWindow"))
+    window = window_of(data, header)
     size = (window[3] - window[1] + 1, window[2] - window[0] + 1)
-    channels = {name: np.broadcast_to(kind(0), size) for name, kind in _channels(value("channels"))}
-    name = value("name").decode("utf-8", "surrogateescape")
+    name = value_of(data, header, "name").decode("utf-8", "surrogateescape")
+    channels = {
+        channel: np.broadcast_to(_TYPES.get(kind, np.float32)(0), size)
+        for channel, kind, *_ in channels_of(data, header)
+    }
     return Part(channels, data_window=window, name=name)
-
-
-def _channels(block: bytes) -> Iterator[tuple[str, Callable[[int], Any]]]:
-    """Each entry of a channel list is a name, a zero byte and 16 bytes, the type first; a zero byte ends the list."""
-    while block and block[0]:
-        name, _, block = block.partition(b"\0")
-        yield name.decode("utf-8", "surrogateescape"), _TYPES.get(block[0] if block else 2, np.float32)
-        block = block[16:]
