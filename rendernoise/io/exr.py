@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from rendernoise.errors import ImageError, InputError
 from rendernoise.frame import Frame
 from rendernoise.io.atomic import atomic_path
-from rendernoise.io.exr_header import PartHeader, inspect, map_file
+from rendernoise.io.exr_attributes import hidden, is_hidden, restore
+from rendernoise.io.exr_header import inspect, map_file
 from rendernoise.io.exr_image import (
     Exr,
     NoRadianceError,
@@ -48,9 +49,8 @@ __all__ = [
 ]
 
 #: What OpenEXR writes itself from the other fields of a ``Part``.
-_STRUCTURAL = {"channels", "chunkCount", "compression", "dataWindow", "displayWindow", "name", "tiles", "type"}
-_FOREIGN_STRING = "sTRING"  # as long as the name that it stands for
-_LOSSY = {"DWAA", "DWAB", "PXR24", "B44", "B44A"}
+_STRUCTURAL = {"channels", "chunkCount", "compression", "dataWindow", "displayWindow", "name", "type"}
+_LOSSY = {"DWAA", "DWAB", "PXR24", "B44", "B44A", "LJ2K"}
 _COMPONENTS = {"normal": "XYZ", "position": "XYZ", "motion": "XY", "depth": "Z"}
 _BY_COUNT = {1: "Y", 2: "XY", 3: "RGB", 4: "RGBA"}
 
@@ -59,17 +59,15 @@ def read(path: Path) -> Exr:
     """Read a whole EXR file, every part and channel in its own type.
 
     Raises:
-        ImageError: The file is missing, no EXR, truncated, damaged, deep, subsampled, or has no channels.
+        ImageError: The file is missing, no EXR, truncated or damaged; or it is refused (see ``exr_header.inspect``).
     """
     path = Path(path)
     data = map_file(path)
     headers = inspect(data, path)
     try:
         with _quiet_prints():
-            try:
-                parts = _decode(str(path))
-            except UnicodeDecodeError:
-                parts = _decode(io.BytesIO(_opaque_strings(data, headers)))
+            patched = hidden(data, headers)
+            parts = _decode(str(path) if patched is None else io.BytesIO(patched))
     except ImageError:
         raise
     except Exception as error:  # OpenEXR raises RuntimeError, ValueError and TypeError alike
@@ -104,35 +102,6 @@ def _part(part: Any) -> Part:
 def _window(value: Any) -> Window:
     (x_min, y_min), (x_max, y_max) = value
     return int(x_min), int(y_min), int(x_max), int(y_max)
-
-
-def _opaque_strings(data: Any, headers: list[PartHeader]) -> bytes:
-    """The file with its non-UTF-8 strings under a type that OpenEXR hands through as bytes."""
-    patched = bytearray(data)
-    for header in headers:
-        for kind, start, size in header.attributes.values():
-            if kind == "string" and not _is_utf8(bytes(data[start : start + size])):
-                patched[start - 11 : start - 4] = _FOREIGN_STRING.encode() + b"\0"
-    return bytes(patched)
-
-
-def _restore_strings(path: Path) -> None:
-    """Undo ``_opaque_strings`` in a written file: OpenEXR refuses bytes under the type's own name."""
-    data = path.read_bytes()
-    with open(path, "rb+") as file:
-        for header in inspect(data, path):
-            for kind, start, _ in header.attributes.values():
-                if kind == _FOREIGN_STRING:
-                    file.seek(start - 11)
-                    file.write(b"string\0")
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 class _Filter:
@@ -191,15 +160,16 @@ def write(path: Path, exr: Exr, compression: str | None = None) -> None:
                 OpenEXR.File(parts).write(stream)
         except (RuntimeError, ValueError, TypeError) as error:
             raise ImageError(f"cannot write {path}: {_one_line(error)}") from error
-        if any(isinstance(value, OpenEXR.OpaqueAttribute) and value.typeName == _FOREIGN_STRING for value in values):
-            _restore_strings(temporary)
+        if any(isinstance(value, OpenEXR.OpaqueAttribute) and is_hidden(value.typeName) for value in values):
+            restore(temporary)
 
 
 def _codec(name: str, exr: Exr) -> str:
     """ZIP instead of a lossy codec that would damage anything but the one layer of colour."""
     names = [name.rpartition(".") for part in exr.parts for name in part.channels]
     layers, components = {layer for layer, _, _ in names}, {component for _, _, component in names}
-    plain = len(exr.parts) == len(layers) == 1 and components <= set("RGBAY") and "crypto" not in str(layers).lower()
+    colour = components <= set("RGBA") or components <= set("YA")
+    plain = len(exr.parts) == len(layers) == 1 and colour and "crypto" not in str(layers).lower()
     # Of the lossy codecs only DWA leaves alpha alone.
     harmless = name not in _LOSSY or (plain and ("A" not in components or name.startswith("DWA")))
     return name if harmless else "ZIP"
@@ -224,6 +194,8 @@ def _openexr_part(part: Part, compression: str) -> Any:
     header["type"] = OpenEXR.scanlineimage
     if part.tile_px:
         tiles = OpenEXR.TileDescription()
+        if "tiles" in part.attributes:  # as they were read
+            tiles.roundingMode = part.attributes["tiles"].roundingMode
         tiles.xSize, tiles.ySize = part.tile_px
         header["type"], header["tiles"] = OpenEXR.tiledimage, tiles
     channels = {
@@ -257,7 +229,7 @@ def write_layers(
         for component, pixels in zip(components, plane, strict=True):
             channels[f"{name}.{component}" if name else component] = np.asarray(pixels, np.float32)
     header = {key: header_value(value) for key, value in (attributes or {}).items()}
-    if clash := _STRUCTURAL.intersection(header):
+    if clash := {*_STRUCTURAL, "tiles"}.intersection(header):
         raise InputError(f"{', '.join(sorted(clash))}: EXR itself uses this attribute", "Choose another name")
     write(path, Exr((Part(channels, header),)))
 
