@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -173,7 +174,7 @@ def denoise_frames(
     shots.prepare(left)
     written: list[Path] = []
     failed: list[tuple[FrameFiles, str]] = []
-    waiting = 1 if _decoded_bytes(path) > LARGE_BYTES else WAITING
+    waiting = _waiting(left)
     started = time.monotonic()
     with (
         ReadAhead(
@@ -268,9 +269,14 @@ def _told(
     return Outcome((), (), ())
 
 
-def _decoded_bytes(path: Path) -> int:
-    """What the pixels of a file take in memory, 4 bytes each."""
-    return sum(4 * pixels.size for part in look(path).parts for pixels in part.channels.values())
+def _waiting(left: list[FrameFiles]) -> int:
+    """How many frames may wait to be taken, and how many to be written, by the size of the first that can be read."""
+    for files in left:
+        with suppress(ImageError):
+            parts = look(files.path).parts
+            size = sum(pixels.size * pixels.itemsize for part in parts for pixels in part.channels.values())
+            return 1 if size > LARGE_BYTES else WAITING
+    return 1
 
 
 def _reading_order(left: list[FrameFiles], shots: Shots) -> Iterator[FrameFiles]:
