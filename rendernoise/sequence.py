@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from rendernoise._version import __version__
 from rendernoise.confidence import ErrorEstimate, frame_estimates
 from rendernoise.denoiser import Denoiser
 from rendernoise.errors import ImageError, InputError, RendernoiseError
-from rendernoise.frame import Frame, FramePair, Plane
+from rendernoise.frame import FramePair, Plane
 from rendernoise.guard import Judgement
-from rendernoise.history import NEEDS
 from rendernoise.io.atomic import make_directory
-from rendernoise.io.exr import Exr, count_bad, read, replace_radiance, to_frame, write
+from rendernoise.io.exr import Exr, replace_radiance, write
 from rendernoise.io.exr_look import look, radiance_window, roles_of, size_text
 from rendernoise.io.sequence import format_frames
 from rendernoise.io.stamp import ATTRIBUTE as STAMP
@@ -28,11 +26,9 @@ from rendernoise.io.stamp import OURS, is_ours, stamp, stamp_of
 from rendernoise.layers import Layers
 from rendernoise.overlap import ReadAhead, WriteBehind
 from rendernoise.planning import InPlace, without_denoised
+from rendernoise.sources.decoding import Decoded, decode, waiting
 from rendernoise.sources.exr_pairs import same_picture
 from rendernoise.sources.shots import Emit, FrameFiles, Shots
-
-#: Frames that are read before they are asked for, and as many that wait to be written; one of each if they are large.
-WAITING, LARGE_BYTES = 2, 2**28
 
 
 @dataclass(frozen=True)
@@ -174,13 +170,16 @@ def denoise_frames(
     shots.prepare(left)
     written: list[Path] = []
     failed: list[tuple[FrameFiles, str]] = []
-    waiting = _waiting(left)
+    depth = waiting(left)
     started = time.monotonic()
     with (
         ReadAhead(
-            lambda files: _decode(denoiser, files, roles, shots), _reading_order(left, shots), set(left), waiting
+            lambda files: decode(files, denoiser.model.layout.names, roles, shots),
+            _reading_order(left, shots),
+            set(left),
+            depth,
         ) as ahead,
-        WriteBehind(waiting) as behind,
+        WriteBehind(depth) as behind,
     ):
         shots.read_by(lambda files: ahead.look(files).renders)
         for done, files in enumerate(left, 1):
@@ -269,47 +268,10 @@ def _told(
     return Outcome((), (), ())
 
 
-def _waiting(left: list[FrameFiles]) -> int:
-    """How many frames may wait to be taken, and how many to be written, by the size of the first that can be read."""
-    for files in left:
-        with suppress(ImageError):
-            parts = look(files.path).parts
-            size = sum(pixels.size * pixels.itemsize for part in parts for pixels in part.channels.values())
-            return 1 if size > LARGE_BYTES else WAITING
-    return 1
-
-
 def _reading_order(left: list[FrameFiles], shots: Shots) -> Iterator[FrameFiles]:
     """The files in the order in which they are first looked at."""
     for files in left:
         yield from shots.near(files) if shots.helped(files) else [files]
-
-
-@dataclass(frozen=True)
-class _Decoded:
-    """The files of one frame: its own and its other half, and the renders in them."""
-
-    exrs: list[Exr]
-    renders: list[Frame]
-    notes: list[str]
-
-
-def _decode(denoiser: Denoiser, files: FrameFiles, roles: Mapping[str, str] | None, shots: Shots) -> _Decoded:
-    exrs, renders, notes = [], [], []
-    for path in (files.path, files.half):
-        if path is None:
-            continue
-        exr = read(path)
-        roles_of(exr, path, roles)
-        frame = shots.warped(files, to_frame(exr, roles=roles, number=files.number))
-        bad = {kind: count for kind, count in count_bad(frame).items() if count}
-        if bad:
-            counts = ", ".join(f"{count} {_BAD[kind]}" for kind, count in bad.items())
-            notes.append(f"warning: {path} has {counts} pixel(s), read as 0")
-        names = [name for name in (*denoiser.model.layout.names, *NEEDS) if name in frame.planes]
-        renders.append(replace(frame, planes={n: frame.planes[n] for n in names}, metadata={}))
-        exrs.append(exr)
-    return _Decoded(exrs, renders, notes)
 
 
 def _write(
@@ -343,7 +305,7 @@ def _denoise(
     roles: Mapping[str, str] | None,
     shots: Shots,
     layers: Layers,
-    ahead: ReadAhead[FrameFiles, _Decoded],
+    ahead: ReadAhead[FrameFiles, Decoded],
     emit: Emit,
 ) -> tuple[Exr, Plane, ErrorEstimate | None]:
     """The file with its layers denoised, its denoised radiance, and how wrong that is."""
@@ -377,9 +339,6 @@ def _denoise(
     radiance = _finite(judged.frame.radiance, files.path)
     renders = list(zip(decoded.exrs, (a, b), strict=True))
     return layers.denoised(denoiser, renders, radiance, files.path), radiance, estimate
-
-
-_BAD = {"nan": "NaN", "inf": "infinite", "negative": "negative"}
 
 
 def _check_planes(found: Mapping[str, Any], needs: Iterable[str], path: Path) -> None:
