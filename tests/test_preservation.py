@@ -26,7 +26,7 @@ FLAVOURS = [
     *("cryptomatte", "grey", "linear", "attributes", "attributes of tiles", "attributes of parts"),
     *(f"{tiled}{codec}_COMPRESSION" for codec in CODECS for tiled in ("", "tiled ")),
 ]
-ADDED = {b"rendernoise.version", b"rendernoise.weights"}
+ADDED = {b"rendernoise.version", b"rendernoise.weights", b"rendernoise.stamp"}
 
 
 @pytest.fixture(scope="module")

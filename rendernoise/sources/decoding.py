@@ -21,7 +21,7 @@ _BAD = {"nan": "NaN", "inf": "infinite", "negative": "negative"}
 
 @dataclass(frozen=True)
 class Decoded:
-    """The files of one frame, its own and the other half if there is one: whole, and as renders; what is odd in them."""
+    """The files of one frame, its own and its other half if any: whole, as renders, and what is odd in them."""
 
     exrs: list[Exr]
     renders: list[Frame]
