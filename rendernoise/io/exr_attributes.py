@@ -39,9 +39,11 @@ _HANDED_THROUGH: dict[str, Callable[[bytes], bool]] = {
     "rational": _is_reduced,
     "float": _has_no_nan,
     "floatvector": lambda value: len(value) > 0 and _has_no_nan(value),
+    "bytes": lambda value: False,
     "chlist": lambda value: False,
     "deepImageState": lambda value: False,
     "idmanifest": lambda value: False,
+    "keycode": lambda value: False,
 }
 _HIDDEN = {kind[0].upper() + kind[1:]: kind for kind in _HANDED_THROUGH}
 
