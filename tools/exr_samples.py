@@ -38,7 +38,7 @@ class Split:
             while data[position]:
                 name, kind = data[position:].split(b"\0", 2)[:2]
                 position += len(name) + len(kind) + 2
-                (size,) = struct.unpack_from("<i", data, position)
+                (size,) = struct.unpack_from("<I", data, position)
                 attributes[name] = (kind, data[position + 4 : position + 4 + size])
                 position += 4 + size
             parts.append(attributes)
@@ -173,6 +173,7 @@ ATTRIBUTES: Attributes = {
     b"floatsNone": (b"floatvector", b""),
     b"int": (b"int", struct.pack("<i", -3)),
     b"keycode": (b"keycode", struct.pack("<7i", 1, 2, 3, 4, 5, 6, 64)),
+    b"keycodeZero": (b"keycode", bytes(28)),
     b"m33f": (b"m33f", struct.pack("<9f", *range(9))),
     b"m33d": (b"m33d", struct.pack("<9d", *range(9))),
     b"m44d": (b"m44d", struct.pack("<16d", *range(16))),
@@ -202,6 +203,7 @@ ATTRIBUTES: Attributes = {
     b"deepImageState": (b"deepImageState", b"\1"),
     b"idManifest": (b"idmanifest", bytes(4)),
     b"bytes": (b"bytes", struct.pack("<I", 1) + b"x\1\2"),
+    b"bytesLatin1": (b"bytes", struct.pack("<I", 1) + b"\xef\1\2"),
     b"theirs": (b"their own type", b"\0\1\xff"),
     b"theirsNone": (b"theirs", b""),
     b"an attribute of more than 31 characters": (b"int", struct.pack("<i", 3)),

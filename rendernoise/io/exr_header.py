@@ -29,6 +29,21 @@ _MAX_RATIO = 200_000
 _RANDOM_Y = 2
 # What would break a line, or is not UTF-8 (bytes that cannot be decoded stand as surrogates).
 _NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Bytes of a value by its type. OpenEXR takes as many, whatever the size that the header gives.
+_SIZES = {
+    **{
+        "box2f": 16,
+        "box2i": 16,
+        "chromaticities": 32,
+        "compression": 1,
+        "double": 8,
+        "envmap": 1,
+        "float": 4,
+        "int": 4,
+    },
+    **{"keycode": 28, "lineOrder": 1, "m33d": 72, "m33f": 36, "m44d": 128, "m44f": 64, "rational": 8, "tiledesc": 9},
+    **{"timecode": 8, "v2d": 16, "v2f": 8, "v2i": 8, "v3d": 24, "v3f": 12, "v3i": 12},
+}
 _AGAIN = "Copy or render it again"
 
 Buffer = bytes  # or an mmap, which offers the same slices and find()
@@ -93,6 +108,8 @@ def _attributes(data: Buffer, position: int) -> tuple[dict[str, tuple[str, int, 
         position += 4
         if size < 0 or position + size > len(data):
             raise ValueError("an attribute is longer than the file")
+        if size != _SIZES.get(kind, size):
+            raise ValueError(f"{size} bytes are no {kind}")
         found[name] = (kind, position, size)
         position += size
 
@@ -161,6 +178,13 @@ def _check_levels(data: Buffer, part: PartHeader, path: Path) -> None:
         raise ImageError(f"{path} has several levels (mipmaps)", "Convert it to one level: the others would be lost")
 
 
+def _tile_size(data: Buffer, part: PartHeader, most: int) -> tuple[int, int]:
+    width, height = struct.unpack_from("<II", value_of(data, part, "tiles", 9))
+    if not 0 < width * height <= max(_MAX_TILE_PX, most):
+        raise ValueError("an impossible tile size")
+    return width, height
+
+
 def _chunk_count(data: Buffer, part: PartHeader, tiled: bool) -> int | None:
     """How many chunks the part has; None where only OpenEXR can tell (new codecs)."""
     x_min, y_min, x_max, y_max = window_of(data, part)
@@ -170,11 +194,10 @@ def _chunk_count(data: Buffer, part: PartHeader, tiled: bool) -> int | None:
     pixel_bytes = sum(2 if kind == 1 else 4 for _, kind, _, _ in channels_of(data, part))
     if width * height * pixel_bytes > _MAX_RATIO * len(data):
         raise ValueError("more pixels than the file can hold")
-    if tiled:
-        tile_width, tile_height = struct.unpack_from("<II", value_of(data, part, "tiles", 9))
-        if not 0 < tile_width * tile_height <= max(_MAX_TILE_PX, 4 * width * height):
-            raise ValueError("an impossible tile size")
-        return -(-width // tile_width) * -(-height // tile_height)
+    # Rows may have a size of tiles too, which means nothing, but is kept.
+    tiles = _tile_size(data, part, 4 * width * height) if tiled or "tiles" in part.attributes else None
+    if tiled and tiles:
+        return -(-width // tiles[0]) * -(-height // tiles[1])
     if value_of(data, part, "lineOrder", 1)[0] == _RANDOM_Y:
         raise ValueError("rows in an order that only tiles can have")
     codec = value_of(data, part, "compression", 1)[0]

@@ -31,6 +31,8 @@ HEADERS: dict[str, tuple[bytes, tuple[bytes, bytes], str]] = {
     "a window inside out": (b"dataWindow", (b"box2i", struct.pack("<4i", 5, 5, 0, 0)), "damaged in its header"),
     "more than it can hold": (b"dataWindow", (b"box2i", struct.pack("<4i", 0, 0, 2**30, 15)), "damaged in its header"),
     "rows at random": (b"lineOrder", (b"lineOrder", b"\2"), "damaged in its header"),
+    "a short value": (b"envmap", (b"box2i", b"\1"), "damaged in its header"),
+    "tiles of rows": (b"tiles", (b"tiledesc", b"\xff" * 8 + b"\0"), "damaged in its header"),
     "no compression": (b"compression", (b"compression", b""), "damaged in its header"),
     "two channels of one name": (b"channels", channel_list(b"B", b"R", b"R"), "damaged in its header"),
     "a channel without a name": (b"channels", channel_list(b"B", b""), "damaged in its header"),
