@@ -91,4 +91,5 @@ def denoise_sequence(
         PosixPath('denoised/shot.0001.exr')
     """
     given = (inputs,) if isinstance(inputs, str | Path) else tuple(inputs)
+    options = {k: (v,) if k in ("aov", "role") and isinstance(v, str) else v for k, v in options.items()}
     return run_denoise(replace(DenoiseConfig(inputs=tuple(Path(i) for i in given), out=Path(out)), **options), emit)

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -80,15 +80,16 @@ class WriteBehind:
 
     def __init__(self, depth: int) -> None:
         self._depth = depth
-        self._pending: deque[tuple[Future[None], Callable[[], None]]] = deque()
+        self._pending: deque[tuple[Future[Any], Callable[[], None]]] = deque()
         self._pool = ThreadPoolExecutor(1, "write-behind")
         self.waited_s = 0.0
 
-    def put(self, work: Callable[[], None], then: Callable[[], None]) -> None:
-        """Have ``work`` done; ``then`` is called in the caller's thread, some time after it ended well."""
+    def put(self, work: Callable[[], Value], then: Callable[[Value], None]) -> None:
+        """Have ``work`` done; ``then`` gets its result in the caller's thread, some time after it ended well."""
         while len(self._pending) >= self._depth:
             self._finish_one()
-        self._pending.append((self._pool.submit(work), then))
+        future = self._pool.submit(work)
+        self._pending.append((future, lambda: then(future.result())))
         while self._pending and self._pending[0][0].done():
             self._finish_one()
 

@@ -172,6 +172,19 @@ def denoise_frames(
     failed: list[tuple[FrameFiles, str]] = []
     depth = waiting(left)
     started = time.monotonic()
+
+    def fail(files: FrameFiles, facts: dict[str, Any], text: str) -> None:
+        failed.append((files, text))
+        emit({"event": "failed", **facts, "text": text})
+
+    def end(files: FrameFiles, facts: dict[str, Any], refused: str | None) -> None:
+        if refused:
+            return fail(files, facts, refused)
+        written.append(files.out)
+        rate = facts["done"] / (time.monotonic() - started)
+        pace = {"frames_per_s": round(rate, 3), "left_s": round((facts["of"] - facts["done"]) / rate, 1)}
+        emit({"event": "frame", **facts, **pace})
+
     with (
         ReadAhead(
             lambda files: decode(files, denoiser.model.layout.names, roles, shots),
@@ -188,14 +201,13 @@ def denoise_frames(
             try:
                 exr, radiance, estimate = _denoise(denoiser, files, roles, shots, layers, ahead, emit)
             except (ImageError, InputError) as error:
-                failed.append((files, _with_path(error, files.path)))
-                emit({"event": "failed", **facts, "text": failed[-1][1]})
+                fail(files, facts, _with_path(error, files.path))
                 continue
             attributes = {"rendernoise.version": __version__, OURS: weights, STAMP: stamped(files)}
             facts |= {**(estimate.to_json() if estimate else {}), "wall_s": round(time.monotonic() - start, 3)}
             behind.put(
                 partial(_write, targets[files], exr, radiance, roles, keep_noisy, attributes),
-                partial(_has_written, files.out, facts, written, started, emit),
+                partial(end, files, facts),
             )
         behind.finish()
         waited = ahead.waited_s + behind.waited_s
@@ -281,15 +293,13 @@ def _write(
     roles: Mapping[str, str] | None,
     keep_noisy: bool,
     attributes: Mapping[str, str | int | float],
-) -> None:
-    write(target, replace_radiance(exr, radiance, roles=roles, keep_noisy=keep_noisy, attributes=attributes))
-
-
-def _has_written(out: Path, facts: dict[str, Any], written: list[Path], started: float, emit: Emit) -> None:
-    written.append(out)
-    rate = facts["done"] / (time.monotonic() - started)
-    pace = {"frames_per_s": round(rate, 3), "left_s": round((facts["of"] - facts["done"]) / rate, 1)}
-    emit({"event": "frame", **facts, **pace})
+) -> str | None:
+    """Write a denoised frame; what is wrong with it if its content is refused."""
+    try:
+        write(target, replace_radiance(exr, radiance, roles=roles, keep_noisy=keep_noisy, attributes=attributes))
+    except ImageError as error:
+        return str(error)
+    return None
 
 
 def failure_text(outcome: Outcome) -> str:
