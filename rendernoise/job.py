@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -43,29 +45,48 @@ def starting_weights(weights: str | None, network: str | None = None) -> Denoise
     return loaded
 
 
-class TrainingJob:
-    """The state that all training runs share. A subclass adds its own with ``state`` and ``load_state``.
+@dataclass(frozen=True)
+class Limit:
+    """When training ends: after so many steps, or so many seconds of steps, whichever comes first."""
+
+    steps: int
+    seconds: float = math.inf
+
+    def progress(self, steps: int, seconds: float) -> float:
+        """How much of the run is done, 0 to 1, which the learning rate follows."""
+        return min(1.0, max(steps / self.steps, seconds / self.seconds))
+
+
+class Training:
+    """Steps that are timed and reported.
 
     Args:
-        run_dir: Where checkpoints and metrics go.
         trainer: Moves the weights.
         batcher: Draws the batches.
         emit: Called with every event.
     """
 
-    def __init__(self, run_dir: RunDirectory, trainer: Trainer, batcher: CropBatcher, emit: Emit) -> None:
-        self.run_dir, self.trainer, self.batcher, self.emit = run_dir, trainer, batcher, emit
+    def __init__(self, trainer: Trainer, batcher: CropBatcher, emit: Emit) -> None:
+        self.trainer, self.batcher, self.emit = trainer, batcher, emit
         self.train_s = self.elapsed_before_s = 0.0
-        self.started = self.saved = time.monotonic()
+        self.started = time.monotonic()
 
     def elapsed(self) -> float:
         """Seconds of work, those before an interruption included."""
         return round(self.elapsed_before_s + time.monotonic() - self.started, 3)
 
     def log(self, event: dict[str, Any]) -> None:
-        """Into ``metrics.jsonl``, and on to the caller."""
-        self.run_dir.log(event)
+        """On to the caller."""
         self.emit(event)
+
+    def train(self, limit: Limit) -> None:
+        """All steps that are left of a run."""
+        while (progress := limit.progress(self.trainer.step_count, self.train_s)) < 1:
+            self.train_step(progress, limit.steps)
+            self.stepped()
+
+    def stepped(self) -> None:
+        """Called by :meth:`train` after each step."""
 
     def train_step(self, progress: float, total: int) -> None:
         """One step, with ``progress`` of the run done (0 to 1), of ``total`` steps in all (0 when unknown)."""
@@ -80,11 +101,37 @@ class TrainingJob:
                     "event": "train",
                     "step": report.step,
                     "steps": total,
+                    "done": round(progress, 4),
                     "loss": float(f"{report.loss:.6g}"),
                     "learning_rate": float(f"{report.learning_rate:.4g}"),
                     "wall_s": self.elapsed(),
                 }
             )
+
+
+class TrainingJob(Training):
+    """Training in a run directory, which can be resumed. A subclass adds its state by ``state`` and ``load_state``.
+
+    Args:
+        run_dir: Where checkpoints and metrics go.
+        trainer: Moves the weights.
+        batcher: Draws the batches.
+        emit: Called with every event.
+    """
+
+    def __init__(self, run_dir: RunDirectory, trainer: Trainer, batcher: CropBatcher, emit: Emit) -> None:
+        super().__init__(trainer, batcher, emit)
+        self.run_dir, self.saved = run_dir, time.monotonic()
+
+    def log(self, event: dict[str, Any]) -> None:
+        """Into ``metrics.jsonl``, and on to the caller."""
+        self.run_dir.log(event)
+        self.emit(event)
+
+    def stepped(self) -> None:
+        """Keep a checkpoint now and then."""
+        if self.checkpoint_due():
+            self.checkpoint()
 
     def state(self) -> dict[str, Any]:
         """What the subclass must remember, as JSON values."""

@@ -12,19 +12,19 @@ from rendernoise._version import __version__
 from rendernoise.confidence import ErrorEstimate, tile_estimate
 from rendernoise.config import TrainConfig
 from rendernoise.denoiser import Denoiser, pick_device
-from rendernoise.errors import InputError, RunError
+from rendernoise.errors import InputError
 from rendernoise.frame import FramePair
 from rendernoise.guard import Judgement
-from rendernoise.job import Emit, TrainingJob, starting_weights
+from rendernoise.job import Emit, Limit, TrainingJob, starting_weights
 from rendernoise.losses import Loss, get_loss
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.networks import DEFAULT_NETWORK, network_class
 from rendernoise.recipes import steps_that_pixels_bear, wants_symmetries
 from rendernoise.run import RunDirectory
 from rendernoise.sources.batching import CropBatcher, CropPlan, held_out
-from rendernoise.sources.exr_pairs import SECOND_INPUT, ExrPairs, same_picture
+from rendernoise.sources.exr_pairs import SECOND_INPUT, ExrPairs
+from rendernoise.sources.reading import read_pairs
 from rendernoise.sources.store import PairStore
-from rendernoise.sources.temporal import ShotHistory
 from rendernoise.trainer import Trainer, TrainerOptions
 
 #: Frames on whose held-out tiles the error is measured; more would cost time and hardly narrow the interval.
@@ -123,10 +123,7 @@ class _Job(TrainingJob):
         self._read_pairs()
         if self.restore():
             self.emit({"event": "note", "text": f"resumed at step {trainer.step_count}"})
-        while trainer.step_count < config.steps:
-            self.train_step(trainer.step_count / config.steps, config.steps)
-            if self.checkpoint_due():
-                self.checkpoint()
+        self.train(Limit(config.steps))
         with trainer.averaged():
             denoiser = Denoiser(trainer.model, self._provenance(), self.device)
             denoiser.save(config.out / "weights.safetensors")
@@ -137,34 +134,14 @@ class _Job(TrainingJob):
         return summary
 
     def _read_pairs(self) -> None:
-        """Copy the pairs into the store, from where crops are read without decoding whole files."""
-        config, source, store, total = self.config, self.source, self.store, len(self.source)
-        stored = 0
-        while stored < total and store.holds(stored):
-            stored += 1
-        source.load_state_dict({"next": stored})
-        for index, pair in enumerate(source, stored):
-            store.put(index, pair, files=source.paths(index), same=same_picture(pair))
-            self.emit({"event": "read", "pair": index + 1, "pairs": total, "wall_s": self.elapsed()})
-        for text in source.lost_vectors():
-            self.emit({"event": "note", "text": text})
-        same = []
-        files = source.files
-        for index in range(total):
-            facts = store.show(index)
-            if facts["files"] != source.paths(index):
-                raise RunError(
-                    f"the pairs changed since the run in {self.config.out} began ({facts['files'][0]})",
-                    "Put them back, or start again with --overwrite",
-                )
-            same += [facts["files"][0]] * facts["same"]
-        if self.knows_time:
-            ShotHistory(store, config.window, lambda number: files[number - 1].name).complete()
-        if same and self.config.target == "noisy":
+        """Fill the store, and say what is worth knowing of the pairs."""
+        config, source = self.config, self.source
+        same = read_pairs(source, self.store, config.window if self.knows_time else 0, self.emit)
+        if same and config.target == "noisy":
             text = f"both halves are the same picture in {len(same)} pair(s), such as {same[0]}: same seed?"
             self.emit({"event": "note", "text": text})
         self._mind_many_steps()
-        text = f"training on {total} pairs of {', '.join(self.trainer.model.spec.planes)}, target {self.config.target}"
+        text = f"training on {len(source)} pairs of {', '.join(self.trainer.model.spec.planes)}, target {config.target}"
         self.emit({"event": "note", "text": text})
 
     def _mind_many_steps(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Sequence as Listing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from rendernoise.errors import InputError
 from rendernoise.frame import Frame, FramePair, TargetKind
 from rendernoise.history import NEEDS
 from rendernoise.io.exr import read_frame
+from rendernoise.io.exr_image import Window
 from rendernoise.io.exr_look import look, radiance_window, roles_of, size_text
 from rendernoise.io.sequence import Sequence, expand, find, format_frames, frame_path
 from rendernoise.sources.warping import Warping, find_warping
@@ -35,7 +36,7 @@ class PairFiles:
         name: Name of the shot, without the half.
         frame: The frame number in its file names.
         a: The first half.
-        b: The second half; None where there is only a reference.
+        b: The second half; None where there is only a reference, or nothing: then ``a`` is its own target.
         reference: The reference; None where the other half is the target.
     """
 
@@ -65,6 +66,8 @@ class ExrPairs:
         target: ``noisy`` pairs A → B, which may be swapped; ``reference`` pairs A → R and, where there is a B,
             B → R. In folders, R is NAME.####.exr beside the halves or in another of the folders.
         frames: The frames that must be there; None takes all.
+        files: The files themselves, instead of folders and patterns.
+        roles: Plane name to layer, where names do not tell.
 
     Raises:
         InputError: Nothing is there, or partners are missing (which), or the halves differ in size.
@@ -79,11 +82,16 @@ class ExrPairs:
         b: str | None = None,
         target: TargetKind = "noisy",
         frames: list[int] | None = None,
+        files: Listing[PairFiles] | None = None,
+        roles: Mapping[str, str] | None = None,
     ) -> None:
         self.target: TargetKind = target
         self.notes: list[str] = []
         self._warpings: dict[str, Warping] = {}
-        if a is not None and b is not None:
+        self._roles = roles
+        if files is not None:
+            self.files = list(files)
+        elif a is not None and b is not None:
             self.files = _from_patterns(a, b, target, frames)
         else:
             self.files = _from_folders(list(folders), target, frames)
@@ -119,9 +127,12 @@ class ExrPairs:
             by_number = {files.frame: files.a for files in self.files if files.name == name}
             if len(by_number) > 1:
                 path = next(iter(by_number.values()))
-                channels = roles_of(look(path), path)
-                read = lambda number, paths=by_number: read_frame(paths[number], number=number)  # noqa: E731
-                self._warpings[name] = find_warping(read, list(by_number), channels)
+                channels = roles_of(look(path), path, self._roles)
+                self._warpings[name] = find_warping(
+                    lambda n, paths=by_number: read_frame(paths[n], roles=self._roles, number=n),
+                    list(by_number),
+                    channels,
+                )
                 self.notes += [note for note in self._warpings[name].notes if note not in self.notes]
 
     def lost_vectors(self) -> list[str]:
@@ -131,7 +142,11 @@ class ExrPairs:
     def paths(self, index: int) -> list[str]:
         """Input and target file of pair ``index``."""
         files, source, _ = self._entries[index]
-        return [str(source), str(files.reference or files.b)]
+        return [str(source), str(files.reference or files.b or files.a)]
+
+    def window(self, files: PairFiles) -> Window:
+        """The data window of a frame's radiance."""
+        return radiance_window(exr := look(files.a), roles_of(exr, files.a, self._roles))
 
     def check_independent(self) -> None:
         """Read pairs until two halves differ.
@@ -150,11 +165,11 @@ class ExrPairs:
         frame = self._frame(source, number, files)
         if files.reference is not None:
             return FramePair(frame, read_frame(files.reference, number=number).radiance, "reference")
-        assert files.b is not None
-        return FramePair.of_halves(frame, self._frame(files.b, number, files))
+        other = frame if files.b is None else self._frame(files.b, number, files)
+        return FramePair.of_halves(frame, other)
 
     def _frame(self, path: Path, number: int, files: PairFiles) -> Frame:
-        frame = read_frame(path, number=files.frame)
+        frame = read_frame(path, roles=self._roles, number=files.frame)
         if warping := self._warpings.get(files.name):
             frame = warping(frame)
         metadata = {**frame.metadata, "source": str(path), "source_frame": files.frame}
@@ -171,7 +186,7 @@ class ExrPairs:
             windows = {}
             for path in files.paths:
                 exr = look(path)
-                resolved = roles_of(exr, path)
+                resolved = roles_of(exr, path, self._roles)
                 windows[path] = radiance_window(exr, resolved)
                 if path != files.reference:
                     for plane in PLANES:
