@@ -8,6 +8,7 @@ before anything is written.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -27,6 +28,7 @@ MAX_SIDE_PX = 1 << 15
 MAX_SPINS = 4
 #: Frames on each side that ``--window`` may ask for.
 MAX_WINDOW = 64
+MAX_TRAIN_S = 7 * 24 * 3600.0
 
 Positional = tyro.conf.Positional
 
@@ -39,6 +41,17 @@ def parse_resolution(text: str | None) -> tuple[int, int] | None:
     if len(parts) != 2 or not all(p.isdigit() for p in parts) or not all(1 <= int(p) <= MAX_SIDE_PX for p in parts):
         raise InputError(f"{text!r} is no resolution", f"Write it like 640x360, each side 1 to {MAX_SIDE_PX} px")
     return int(parts[0]), int(parts[1])
+
+
+def parse_duration(text: str | None) -> float | None:
+    """``"60s"``, ``"90"`` or ``"2m"`` in seconds. Raises ``InputError``."""
+    if text is None:
+        return None
+    number = re.fullmatch(r"(\d+\.?\d*|\.\d+)([smh]?)", text.strip().lower())
+    seconds = float(number[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[number[2]] if number else 0.0
+    if not 0 < seconds <= MAX_TRAIN_S:
+        raise InputError(f"--train {text} is no time", "Write it like 60s, 90 or 2m")
+    return seconds
 
 
 def parse_roles(texts: Collection[str]) -> dict[str, str]:
@@ -254,6 +267,9 @@ class DenoiseConfig(Common):
     """Placements of the network's blocks to average, 1 to 4: better images in so many times the seconds."""
     half: str | None = None
     """Pattern of the other half of each input frame; both are denoised and averaged."""
+    train: str | None = None
+    """Train on the frames first for so long, such as 60s or 2m, and keep the weights in OUT/weights.safetensors: with
+    --half on both halves, else on what each pixel's neighbours tell (blind spots)."""
     window: int | None = None
     """Frames of a sequence on each side of a frame that help to denoise it, where cameras, positions or motion vectors
     lead to them; by default as many as the weights were trained with, 3 for base weights; 0 for none."""
@@ -289,12 +305,20 @@ class DenoiseConfig(Common):
         check_between("spins", self.spins, 1, MAX_SPINS)
         if self.window is not None:
             check_between("window", self.window, 0, MAX_WINDOW)
+        if self.train_s is not None and self.in_place:
+            cure = "Train with --out DIR, then give --weights DIR/weights.safetensors"
+            raise InputError("--train keeps weights beside its frames, and --in-place has no place for them", cure)
         parse_roles(self.role)
 
     @property
     def roles(self) -> dict[str, str]:
         """Plane name to layer."""
         return parse_roles(self.role)
+
+    @property
+    def train_s(self) -> float | None:
+        """Seconds to train on the shot; None for not at all."""
+        return parse_duration(self.train)
 
 
 @dataclass(frozen=True, kw_only=True)

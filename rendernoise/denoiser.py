@@ -28,6 +28,8 @@ WHOLE_FRAME_PX = 2048 * 2048
 TILE_PX = 1280
 #: Frames on each side that help weights which were never trained with any.
 UNTRAINED_WINDOW = 3
+#: What the header of weights says that ``denoise --train`` made from pairs.
+TRAINED_ON_SHOT = "denoise --train"
 #: Where the network's 2×2 blocks may lie, as (y, x) offsets in px; diagonal ones differ most.
 PLACEMENTS = ((0, 0), (1, 1), (0, 1), (1, 0))
 
@@ -136,6 +138,11 @@ class Denoiser:
     def light_windows(self) -> Windows:
         """Over what light is compared with neighbours': more closely for weights that had none in training."""
         return WIDE if self.provenance.get("window") else FINE
+
+    @property
+    def trained_on_shot(self) -> bool:
+        """Whether ``denoise --train`` made these weights from both halves of the frames that they denoise."""
+        return self.provenance.get("trained_by") == TRAINED_ON_SHOT
 
     def halves(self, pair: FramePair) -> tuple[Plane, Plane]:
         """f(A) and f(B) of a pair whose partner may be an input, in other placements each: their mean gains by that."""

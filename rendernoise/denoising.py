@@ -13,6 +13,7 @@ from rendernoise.errors import InputError
 from rendernoise.job import starting_weights
 from rendernoise.planning import known_frames, plan_frames
 from rendernoise.sequence import Outcome, denoise_frames, tell_roles
+from rendernoise.shot_training import train_on_shot
 from rendernoise.sources.shots import Emit
 
 
@@ -43,8 +44,22 @@ def run_denoise(config: DenoiseConfig, emit: Emit = lambda event: None) -> Outco
     loaded = starting_weights(config.weights, config.network)
     if loaded is None:
         raise InputError("--weights none cannot denoise", "Use base, or a file as train and online write it")
+    denoiser = Denoiser(loaded.model, loaded.provenance, pick_device(config.device), spins=config.spins)
+    if config.train_s is not None and not config.dry_run:
+        denoiser = train_on_shot(
+            denoiser,
+            planned,
+            config.train_s,
+            weights=config.weights,
+            window=config.window,
+            seed=config.seed,
+            roles=config.roles,
+            keep=config.skip_existing or config.resume,
+            overwrite=config.overwrite,
+            emit=emit,
+        )
     return denoise_frames(
-        Denoiser(loaded.model, loaded.provenance, pick_device(config.device), spins=config.spins),
+        denoiser,
         planned,
         roles=config.roles,
         # An interrupted run is told to come back with --resume.

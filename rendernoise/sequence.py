@@ -345,7 +345,10 @@ def _denoise(
         text = f"{files.half} is the same picture as {files.path}: without independent noise there is no estimate"
         emit({"event": "note", "text": text})
     judged = Judgement.of(pair, *denoiser.halves(pair))
-    estimate = None if same else frame_estimates([judged.evidence()], trained=False)[0]
+    # Where both halves were targets, their products are no evidence.
+    seen = denoiser.trained_on_shot
+    evidence = judged.evidence(np.zeros_like(judged.counted) if seen else None)
+    estimate = None if same else frame_estimates([evidence], trained=seen)[0]
     radiance = _finite(judged.frame.radiance, files.path)
     renders = list(zip(decoded.exrs, (a, b), strict=True))
     return layers.denoised(denoiser, renders, radiance, files.path), radiance, estimate

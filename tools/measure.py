@@ -1,6 +1,6 @@
 """Measure what README.md and docs/denoiser.md claim; every figure there comes from one of these.
 
-Usage: ``python tools/measure.py scenes|targets|losses|training|neighbours|sequence|aovs|alpha|overhead|memory|all
+Usage: ``python tools/measure.py scenes|targets|losses|training|neighbours|sequence|shot|aovs|alpha|overhead|memory|all
 [--shared DIR] [--out DIR]``. Each prints a Markdown table and writes ``DIR/NAME.json`` with the command, the machine
 and the versions. Scenes that are not in the repository are looked for in ``--shared`` and left out, with a line, when
 absent.
@@ -19,6 +19,7 @@ import measure_losses
 import measure_neighbours
 import measure_online
 import measure_sequence
+import measure_shot_training
 import measure_targets
 import measure_training
 
@@ -35,6 +36,7 @@ EXPERIMENTS = {
     "sequence": measure_sequence.sequence,
     "aovs": measure_aovs.aovs,
     "alpha": measure_aovs.alpha,
+    "shot": measure_shot_training.shot_training,
 }
 
 

@@ -46,6 +46,10 @@ class _View:
         elif kind == "planned":
             arrow = "->" if event["action"] == "write" else "is done:"
             self.report.line(f"{event['path']} {arrow} {event['out']}")
+        elif kind == "read":
+            self.report.progress(event["pair"], event["pairs"], f"reading frame {event['pair']}/{event['pairs']}")
+        elif kind == "train":
+            self.report.progress(event["done"], 1, f"training: step {event['step']}, loss {event['loss']:.4g}")
         elif kind == "failed":
             self.report.error(event["text"])
         elif kind == "frame":
