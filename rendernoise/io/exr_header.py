@@ -77,6 +77,8 @@ def inspect(data: Buffer, path: Path) -> list[PartHeader]:
         ImageError: Not an EXR file, truncated, unfinished, deep, subsampled, without channels, with several levels, or
             with names that are no text.
     """
+    if not len(data):
+        raise ImageError(f"{path} is empty", _AGAIN)
     if data[:4] != _MAGIC:
         raise ImageError(f"{path} is not an EXR file", "Check the name, or convert it to EXR")
     try:

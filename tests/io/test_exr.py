@@ -318,7 +318,6 @@ def chunk_sizes(data: bytes) -> list[int]:
 
 def test_foreign_files(tmp_path: Path) -> None:
     cases: dict[str, bytes] = {
-        "empty": b"",
         "text": b"hello",
         "png": b"\x89PNG\r\n\x1a\n" + bytes(99),
         "zeros": bytes(999),
@@ -327,6 +326,9 @@ def test_foreign_files(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(ImageError, match="is not an EXR file"):
             exr.read(tmp_path / name)
+    (tmp_path / "empty").write_bytes(b"")
+    with pytest.raises(ImageError, match="is empty"):
+        exr.read(tmp_path / "empty")
     with pytest.raises(ImageError, match=r"cannot read .*gone\.exr: no such file"):
         exr.read(tmp_path / "gone.exr")
     with pytest.raises(ImageError, match="is a directory"):
