@@ -32,7 +32,7 @@ THRESHOLD = 0.2
 #: How many standard errors it must be from 0 besides.
 CERTAINTY = 3.0
 MIN_TILES = 4
-#: From here on two frames have the same noise; frames of seeds of their own give 0.3 at most, of one seed 0.8 and more.
+#: From here on two frames have the same noise; frames of seeds of their own give 0.28 at most, a still of one seed 1.
 SAME = 0.55
 
 
