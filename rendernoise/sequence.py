@@ -20,6 +20,7 @@ from rendernoise.guard import Judgement
 from rendernoise.io.atomic import make_directory
 from rendernoise.io.exr import Exr, replace_radiance, write
 from rendernoise.io.exr_look import look, radiance_window, roles_of, size_text
+from rendernoise.io.roles import other_beauties
 from rendernoise.io.sequence import format_frames
 from rendernoise.io.stamp import ATTRIBUTE as STAMP
 from rendernoise.io.stamp import OURS, is_ours, stamp, stamp_of
@@ -81,6 +82,9 @@ def tell_roles(
     path, found = first_roles(planned, needs, roles)
     layers = Layers.find(path, aov, alpha, roles=roles, note=lambda text: emit({"event": "note", "text": text}))
     planes = {role: list(names) for role, names in found.items()}
+    if others := other_beauties(look(path).channel_map(), found):
+        text = f"{', '.join(others)} look(s) like another beauty and stay(s) as it is"
+        emit({"event": "note", "text": f"{text}: a second run on the output with --role radiance={others[0]} takes it"})
     emit({"event": "roles", "path": str(path), "roles": planes, **layers.facts})
     return layers
 

@@ -85,6 +85,8 @@ _CONTAINED = {"albedo": "albedo", "normal": "normal"}
 _NOT_CONTAINED = re.compile(r"var|mse|err|std|noisy|light")
 
 _NO_LAYER = ("none", "")
+#: Views of stereo images, as OpenEXR's ``multiView`` and most renderers name them.
+_VIEWS = ("left", "right")
 
 #: Layers of three colours that are no light: data, IDs, estimates, reflectance, and what is denoised already.
 _NO_LIGHT = re.compile(
@@ -202,6 +204,23 @@ def color_layers(
         if layer.name and channels and not (beauty or named_data or taken.intersection(channels)):
             found[layer.name] = channels
     return found
+
+
+def other_beauties(channel_names: Iterable[str], resolved: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Layers of other views and view layers that are named like a beauty: ``right``, ``ViewLayer2.Combined``.
+
+    Args:
+        channel_names: The channels of the file.
+        resolved: Its roles, from :func:`resolve`.
+    """
+    own = resolved["radiance"][0].rpartition(".")[0].rpartition(".")[0].lower()
+    spellings = ("combined", "rgba", "beauty", *_VIEWS)
+    return [
+        layer.name
+        for layer in _layers(channel_names)
+        if layer.key in spellings and _rgb(layer) and not set(_rgb(layer)) & set(resolved["radiance"])
+        if layer.parent != own or layer.key in _VIEWS
+    ]
 
 
 def _rgb(layer: _Layer) -> tuple[str, ...]:
