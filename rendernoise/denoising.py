@@ -11,8 +11,9 @@ from rendernoise.config import DenoiseConfig
 from rendernoise.denoiser import Denoiser, pick_device
 from rendernoise.errors import InputError
 from rendernoise.job import starting_weights
+from rendernoise.layers import Layers
 from rendernoise.planning import known_frames, plan_frames
-from rendernoise.sequence import Outcome, denoise_frames, tell_roles
+from rendernoise.sequence import Outcome, denoise_frames, first_roles, tell_roles
 from rendernoise.shot_training import train_on_shot
 from rendernoise.sources.shots import Emit
 
@@ -46,6 +47,9 @@ def run_denoise(config: DenoiseConfig, emit: Emit = lambda event: None) -> Outco
         raise InputError("--weights none cannot denoise", "Use base, or a file as train and online write it")
     denoiser = Denoiser(loaded.model, loaded.provenance, pick_device(config.device), spins=config.spins)
     if config.train_s is not None and not config.dry_run:
+        # A layer that is not there is told before a minute of training, not after it.
+        path, _ = first_roles(planned, roles=config.roles)
+        Layers.find(path, config.aov, config.alpha, roles=config.roles)
         denoiser = train_on_shot(
             denoiser,
             planned,

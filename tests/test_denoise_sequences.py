@@ -318,6 +318,14 @@ def test_in_place_by_chunks_says_what_cannot_help(shot: Path, capfd: pytest.Capt
     assert "frame(s) 1-4 are denoised already and help no others" in capfd.readouterr().out
 
 
+def test_a_wrong_layer_is_told_before_training(source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert denoise(source, "--train", "60m", "--aov", "nope", "--out", out) == 2
+    said = capfd.readouterr().err
+    assert "--aov nope matches no layer of light" in said
+    assert not out.exists()
+
+
 # -- several views -----------------------------------------------------------------------------------------------------
 
 
