@@ -232,7 +232,8 @@ def test_layers_are_told_and_listed(tmp_path: Path, capfd: pytest.CaptureFixture
     assert denoise(*arguments) == 0
     assert "denoised too: ViewLayer.GlossInd, ViewLayer.Combined.A" in capfd.readouterr().out
     assert denoise(*arguments, "--json") == 0
-    (event,) = (json.loads(line) for line in capfd.readouterr().out.splitlines())
+    *notes, event = (json.loads(line) for line in capfd.readouterr().out.splitlines())
+    assert [note["event"] for note in notes] == ["note"]  # of the second view layer's beauty
     assert event["layers"] == {"ViewLayer.GlossInd": [f"ViewLayer.GlossInd.{c}" for c in "RGB"]}
     assert event["alpha"] == "ViewLayer.Combined.A"
 
