@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rendernoise.errors import ImageError
-from rendernoise.io.exr_header import inspect, map_file
+from rendernoise.io.exr_header import inspect, map_file, value_of
 
 #: The header attribute that holds a frame's stamp.
 ATTRIBUTE = "rendernoise.stamp"
@@ -55,23 +55,23 @@ def stamp(options: Mapping[str, Any], sources: Iterable[Path | None]) -> str:
 
 
 def stamp_of(path: Path) -> str | None:
-    """The stamp of a whole EXR file; None where it has none, empty where the file is damaged or not of ours."""
+    """The stamp of a whole EXR file; None where it has none, empty where the file is damaged or no EXR file."""
     try:
-        data = map_file(path)
-        headers = inspect(data, path)
+        value = _attribute(path, ATTRIBUTE)
     except ImageError:
         return ""
-    for header in headers:
-        if ATTRIBUTE in header.attributes:
-            _, start, size = header.attributes[ATTRIBUTE]
-            return bytes(data[start : start + size]).decode("ascii", "replace")
-    return None
+    return None if value is None else value.decode("ascii", "replace")
 
 
 def is_ours(path: Path) -> bool:
     """Whether a file is an output of ``denoise``; False where it cannot be read."""
     try:
-        data = map_file(path)
-        return any(OURS in header.attributes for header in inspect(data, path))
+        return _attribute(path, OURS) is not None
     except ImageError:
         return False
+
+
+def _attribute(path: Path, name: str) -> bytes | None:
+    """The bytes of an attribute in the first part that has it; raises ``ImageError`` where the file is not whole."""
+    data = map_file(path)
+    return next((value_of(data, part, name) for part in inspect(data, path) if name in part.attributes), None)
