@@ -98,6 +98,7 @@ class Denoiser:
 
     def radiance(self, frame: Frame, first: int = 0) -> Plane:
         """Denoised scene-linear radiance ``[3, H, W]`` of one frame; ``first`` is the placement to begin with."""
+        self.model.eval()
         planes, exposure = self.model.input_of(frame, self.device)
         chosen = [PLACEMENTS[(first + i) % len(PLACEMENTS)] for i in range(self.spins)]
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
@@ -116,7 +117,7 @@ class Denoiser:
         """The same in tiles that start on multiples of 32 px, so that every pooling window stays where it was."""
         height, width = planes.shape[-2:]
         overlap = self.model.network.reach_px
-        result = torch.empty((1, 3, height, width), device=planes.device)
+        result = torch.empty((1, self.model.spec.channels, height, width), device=planes.device)
         for top in range(0, height, TILE_PX):
             for left in range(0, width, TILE_PX):
                 y0, x0 = max(0, top - overlap), max(0, left - overlap)

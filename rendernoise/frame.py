@@ -19,7 +19,8 @@ from rendernoise.projection import Projection
 
 Plane = NDArray[np.float32]
 
-#: Channels of every plane that rendernoise understands. ``radiance`` is scene-linear HDR RGB;
+#: Channels of every plane that rendernoise understands. ``radiance`` is scene-linear HDR RGB (one channel for the grey
+#: images of the noise suite);
 #: ``albedo`` lies in [0, 1]; ``normal`` is the world-space shading normal; ``depth`` and ``position``
 #: are in scene units (0 where the camera ray leaves the scene); ``roughness`` goes from 0 (smooth) to 1 (diffuse);
 #: ``variance`` is that of the radiance. ``motion`` and ``motion2`` are motion vectors as a file has them;
@@ -81,7 +82,8 @@ class Frame:
             expected = PLANE_CHANNELS.get(name)
             if plane.dtype != np.float32 or plane.ndim != 3:
                 raise ImageError(f"plane {name!r} is {plane.dtype} {plane.shape}, not float32 [C, H, W]")
-            if expected is not None and plane.shape[0] != expected:
+            grey = name == "radiance" and plane.shape[0] == 1
+            if expected is not None and plane.shape[0] != expected and not grey:
                 raise ImageError(f"plane {name!r} has {plane.shape[0]} channels, not {expected}")
             if plane.shape[1:] != size:
                 raise ImageError(f"plane {name!r} is {plane.shape[1:]}, but radiance is {size} (H, W)")
@@ -89,7 +91,7 @@ class Frame:
 
     @property
     def radiance(self) -> Plane:
-        """Scene-linear HDR RGB, ``[3, H, W]``."""
+        """Scene-linear HDR RGB, ``[3, H, W]``; ``[1, H, W]`` for a grey image of the noise suite."""
         return self.planes["radiance"]
 
     @property
@@ -179,9 +181,15 @@ class FramePair:
 
 @dataclass(frozen=True)
 class Layout:
-    """The planes that a network takes, in order: the one place where names become channel numbers."""
+    """The planes that a network takes, in order: the one place where names become channel numbers.
+
+    Args:
+        names: The planes.
+        radiance_channels: 3, or 1 for grey images.
+    """
 
     names: tuple[str, ...] = ("radiance", "albedo", "normal")
+    radiance_channels: int = 3
 
     def __post_init__(self) -> None:
         unknown = [n for n in self.names if n not in PLANE_CHANNELS]
@@ -194,13 +202,16 @@ class Layout:
     @property
     def channels(self) -> int:
         """Channels in all."""
-        return sum(PLANE_CHANNELS[n] for n in self.names)
+        return sum(self._channels_of(n) for n in self.names)
+
+    def _channels_of(self, name: str) -> int:
+        return self.radiance_channels if name == "radiance" else PLANE_CHANNELS[name]
 
     def slices(self) -> Iterator[tuple[str, slice]]:
         """Each plane's name with its channels in a stacked array."""
         start = 0
         for name in self.names:
-            stop = start + PLANE_CHANNELS[name]
+            stop = start + self._channels_of(name)
             yield name, slice(start, stop)
             start = stop
 

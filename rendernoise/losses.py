@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -34,12 +34,19 @@ class Loss:
         estimates: What its minimiser is over random targets.
         function: (prediction, target) to the loss of every value, unreduced.
         note: For a biased loss, which way and why.
+        annealed: For a loss that changes while training goes on: how much of the run is done, 0 to 1, to its function
+            then. ``function`` is that of the end, where ``estimates`` holds.
     """
 
     name: str
     estimates: Statistic
     function: Callable[[Tensor, Tensor], Tensor]
     note: str = ""
+    annealed: Callable[[float], Callable[[Tensor, Tensor], Tensor]] | None = None
+
+    def at(self, progress: float) -> Loss:
+        """The loss when so much of the run is done, 0 to 1."""
+        return replace(self, function=self.annealed(progress)) if self.annealed else self
 
     def __call__(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """The mean loss; pixels are averaged by ``weight`` ``[N, 1, H, W]`` where one is given."""

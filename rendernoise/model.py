@@ -26,6 +26,7 @@ class ModelSpec:
         transfer: A name in ``color.TRANSFERS``, applied to exposed radiance.
         exposure: ``none``, or ``auto`` for :func:`rendernoise.color.auto_exposure` of each frame.
         bears_absence: Whether the weights were trained with planes left out, so that a frame may lack any but radiance.
+        channels: Of the radiance, in and out: 3, or 1 for grey images.
     """
 
     network: str
@@ -33,6 +34,7 @@ class ModelSpec:
     transfer: str
     exposure: str
     bears_absence: bool = False
+    channels: int = 3
 
     @classmethod
     def default(cls, network: str, planes: tuple[str, ...] | None = None) -> ModelSpec:
@@ -49,15 +51,18 @@ class ModelSpec:
             raise InputError(f"unknown transfer {self.transfer!r} or exposure {self.exposure!r}")
         if not isinstance(self.bears_absence, bool):
             raise InputError(f"bears_absence is {self.bears_absence!r}, not true or false")
+        if self.channels not in (1, 3):
+            raise InputError(f"an image of {self.channels} channels is neither grey nor RGB")
 
     @property
     def layout(self) -> Layout:
         """The input planes as channels."""
-        return Layout(self.planes)
+        return Layout(self.planes, self.channels)
 
     def to_json(self) -> dict[str, object]:
-        """As plain JSON values."""
-        return asdict(self)
+        """As plain JSON values, the channels only where they are not 3: weights keep the bytes that name them."""
+        values = asdict(self)
+        return values if self.channels != 3 else {k: v for k, v in values.items() if k != "channels"}
 
 
 #: Planes of radiance, which go through exposure and transfer.
@@ -85,7 +90,7 @@ class DenoisingModel(nn.Module):
         super().__init__()
         self.spec = spec
         self.layout = spec.layout
-        self.network = network_class(spec.network)(self.layout.channels)
+        self.network = network_class(spec.network)(self.layout.channels, spec.channels)
 
     @property
     def needs(self) -> tuple[str, ...]:

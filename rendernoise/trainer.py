@@ -105,6 +105,7 @@ class Trainer:
             group["lr"] = rate
         batch = batch.to(self.device)
         self.step_count += 1
+        self.model.train()
         self._optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             prediction = self.model(batch.planes, batch.exposure)
@@ -114,7 +115,7 @@ class Trainer:
         if self.options.weigh_noise:
             weight = weight * noise_weights(prediction.detach(), self.model.radiance_of(batch.planes) * batch.exposure)
         target = batch.target * batch.exposure
-        loss = (robust(self.control.delta) if self.control else self.loss)(prediction, target, weight)
+        loss = (robust(self.control.delta) if self.control else self.loss.at(progress))(prediction, target, weight)
         loss.backward()
         limit = self.options.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
@@ -163,6 +164,7 @@ class Trainer:
                 tensors[f"average.{name}"] = self._average[i]
             for key, value in self._optimizer.state.get(p, {}).items():
                 tensors[f"optimizer.{key}.{name}"] = value
+        tensors |= {f"buffer.{name}": buffer for name, buffer in self.model.named_buffers()}
         control = self.control.state_dict() if self.control else None
         return tensors, {"step_count": self.step_count, "skipped": self.skipped, "control": control}
 
@@ -172,6 +174,8 @@ class Trainer:
         if self.control and state["control"]:
             self.control.load_state_dict(state["control"])
         with torch.no_grad():
+            for name, buffer in self.model.named_buffers():
+                buffer.copy_(tensors[f"buffer.{name}"])
             for i, (name, p) in enumerate(self.model.named_parameters()):
                 p.copy_(tensors[f"model.{name}"])
                 if self._average:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from rendernoise.losses import LOSSES
+from rendernoise.losses import LOSSES, Loss
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.networks import NETWORKS
 from rendernoise.networks.kernel_pyramid import KernelPyramid
@@ -250,13 +250,17 @@ def test_targets_have_no_part_in_the_weights_of_noise(weighs: bool) -> None:
     """Else the minimiser would no longer be the mean of the targets."""
     seen: list[torch.Tensor] = []
 
-    def spy(prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        seen.append(weight.detach().clone())
-        return LOSSES["hdr"](prediction, target, weight)
+    class Spy(Loss):
+        def __call__(
+            self, prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
+        ) -> torch.Tensor:
+            assert weight is not None
+            seen.append(weight.detach().clone())
+            return super().__call__(prediction, target, weight)
 
     for factor in (1.0, 1e3):
         made = trainer(TrainerOptions(weigh_noise=weighs, robust=False))
-        made.loss = spy  # pyright: ignore[reportAttributeAccessIssue]
+        made.loss = Spy("hdr", "mean", LOSSES["hdr"].function)
         one = batch(0)
         one.target *= factor
         one.weight[0, 0, :5] = 0
