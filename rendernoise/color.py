@@ -65,6 +65,16 @@ def auto_exposure(radiance: NDArray[np.float32], block_px: int = 8) -> float:
     Returns:
         A factor in [1e-12, 1e12]; 1 for a black frame.
     """
+    return exposure_of(block_luminance(radiance, block_px))
+
+
+def block_luminance(radiance: NDArray[np.float32], block_px: int = 8) -> NDArray[np.float64]:
+    """The mean luminance of blocks, ``[⌈H / block_px⌉, ⌈W / block_px⌉]``: what :func:`auto_exposure` goes by.
+
+    Args:
+        radiance: As there, or rows of it that start with a block.
+        block_px: Side of the blocks.
+    """
     import torch
     from torch.nn import functional as F
 
@@ -75,7 +85,11 @@ def auto_exposure(radiance: NDArray[np.float32], block_px: int = 8) -> float:
     channels = blocks.sum(dim=(2, 4), dtype=torch.float64).numpy()
     sums = np.tensordot(np.asarray(REC709_LUMINANCE), channels, axes=1)
     rows, columns = (np.diff([*range(0, side, block_px), side]) for side in (height, width))
-    means = sums / np.outer(rows, columns)
+    return sums / np.outer(rows, columns)
+
+
+def exposure_of(means: NDArray[np.float64]) -> float:
+    """The exposure of a frame by the mean luminance of all its blocks."""
     typical = float(np.median(means[means > 0])) if (means > 0).any() else 0.0
     return float(np.clip(MIDDLE_EXPOSURE / typical, 1e-12, 1e12)) if typical > 0 else 1.0
 

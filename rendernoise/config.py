@@ -290,6 +290,9 @@ class DenoiseConfig(Common):
     """Say what would be done, frame by frame, and stop."""
     keep_noisy: bool = False
     """Keep the noisy radiance as noisy.R/G/B beside the denoised."""
+    memory: int | None = None
+    """Take no more than about so many MiB of memory: fewer frames wait, fewer neighbours help, and frames that are
+    still too large go through in tiles. By default as much as it takes."""
     device: Device = "auto"
     """Where to compute."""
 
@@ -305,6 +308,8 @@ class DenoiseConfig(Common):
         check_between("spins", self.spins, 1, MAX_SPINS)
         if self.window is not None:
             check_between("window", self.window, 0, MAX_WINDOW)
+        if self.memory is not None:
+            check_between("memory", self.memory, 256, 2**30)
         if self.train_s is not None and self.in_place:
             cure = "Train with --out DIR, then give --weights DIR/weights.safetensors"
             raise InputError("--train keeps weights beside its frames, and --in-place has no place for them", cure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +96,19 @@ class Denoiser:
         """
         return frame.with_planes(radiance=self.radiance(frame))
 
-    def radiance(self, frame: Frame, first: int = 0) -> Plane:
-        """Denoised scene-linear radiance ``[3, H, W]`` of one frame; ``first`` is the placement to begin with."""
+    def radiance(self, frame: Frame, first: int = 0, exposure: float | None = None) -> Plane:
+        """Denoised scene-linear radiance ``[3, H, W]`` of one frame.
+
+        Args:
+            frame: It, or a part of it.
+            first: The placement to begin with.
+            exposure: That of the whole, where the frame is a part.
+        """
         self.model.eval()
-        planes, exposure = self.model.input_of(frame, self.device)
+        planes, exposed = self.model.input_of(frame, self.device, exposure)
         chosen = [PLACEMENTS[(first + i) % len(PLACEMENTS)] for i in range(self.spins)]
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            total, *others = (self._placed(planes, exposure, down, right) for down, right in chosen)
+            total, *others = (self._placed(planes, exposed, down, right) for down, right in chosen)
             result = sum(others, total) / self.spins
         return result[0].cpu().numpy()
 
@@ -145,10 +151,15 @@ class Denoiser:
         """Whether ``denoise --train`` made these weights from both halves of the frames that they denoise."""
         return self.provenance.get("trained_by") == TRAINED_ON_SHOT
 
-    def halves(self, pair: FramePair) -> tuple[Plane, Plane]:
-        """f(A) and f(B) of a pair whose partner may be an input, in other placements each: their mean gains by that."""
+    def halves(self, pair: FramePair, exposures: Sequence[float | None] = (None, None)) -> tuple[Plane, Plane]:
+        """f(A) and f(B) of a pair whose partner may be an input, in other placements each: their mean gains by that.
+
+        ``exposures`` are those of the whole halves, where the pair is a part.
+        """
         assert pair.partner is not None
-        return self.radiance(pair.input), self.radiance(pair.partner, first=self.spins % len(PLACEMENTS))
+        of_a, of_b = exposures
+        second = self.spins % len(PLACEMENTS)
+        return self.radiance(pair.input, exposure=of_a), self.radiance(pair.partner, second, of_b)
 
     def save(self, path: Path) -> None:
         """Write the weights as safetensors with a JSON header (law 7)."""

@@ -75,6 +75,7 @@ def run_denoise(config: DenoiseConfig, emit: Emit = lambda event: None) -> Outco
         aov=config.aov,
         alpha=config.alpha,
         window=config.window,
+        memory_mib=config.memory,
         known=known_frames(planned, config.inputs, config.half),
         emit=emit,
     )

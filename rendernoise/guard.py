@@ -56,7 +56,7 @@ class Judgement:
     counted: np.ndarray
 
     @classmethod
-    def of(cls, pair: FramePair, from_a: Plane, from_b: Plane) -> Judgement:
+    def of(cls, pair: FramePair, from_a: Plane, from_b: Plane, exposure: float | None = None) -> Judgement:
         """Judge a frame.
 
         The image is d + w (n − d), d without specks (:func:`agreeing`). The share w of the noisy mean minimises the
@@ -73,6 +73,7 @@ class Judgement:
             pair: Both halves, whole.
             from_a: f(A), ``[3, H, W]``.
             from_b: f(B).
+            exposure: That of the whole frame, where the pair is a part; None for that of the images.
         """
         assert pair.partner is not None
         one, other, half = pair.input, pair.partner, np.float32(0.5)
@@ -89,7 +90,8 @@ class Judgement:
         # (R − d)(n − d) and (n − d)²
         gain, size = crossed - denoised * step, np.square(step)
         # In one exposure for all scenes, as the loss is: the image of a brighter scene is the brighter image.
-        exposed = counted / (np.square(denoised * auto_exposure(0.5 * (from_a + from_b))) + EPSILON)
+        exposure = auto_exposure(0.5 * (from_a + from_b)) if exposure is None else exposure
+        exposed = counted / (np.square(denoised * exposure) + EPSILON)
         share = _cautious_share((exposed * gain).mean(0), (exposed * size).mean(0))
         # Filters with negative lobes leave negative pixels in the noisy mean.
         planes["radiance"] = np.maximum(denoised + share * step, 0).astype(np.float32)

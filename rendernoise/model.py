@@ -141,8 +141,8 @@ class DenoisingModel(nn.Module):
         """Denoised radiance ``[N, 3, H, W]`` in the input's own scale, float32."""
         return self.network(self.preprocess(planes, exposure)).float() / exposure
 
-    def input_of(self, frame: Frame, device: torch.device) -> tuple[Tensor, Tensor]:
-        """A whole frame as the two arguments of :meth:`forward`."""
+    def input_of(self, frame: Frame, device: torch.device, exposure: float | None = None) -> tuple[Tensor, Tensor]:
+        """A whole frame as the two arguments of :meth:`forward`; or a part of one, in the exposure of the whole."""
         planes = torch.from_numpy(self.stack(frame))[None]
-        exposure = torch.full((1, 1, 1, 1), self.exposure_of(frame))
-        return planes.to(device), exposure.to(device)
+        exposed = torch.full((1, 1, 1, 1), self.exposure_of(frame) if exposure is None else exposure)
+        return planes.to(device), exposed.to(device)

@@ -24,10 +24,12 @@ from rendernoise.io.roles import other_beauties
 from rendernoise.io.sequence import format_frames
 from rendernoise.io.stamp import ATTRIBUTE as STAMP
 from rendernoise.io.stamp import OURS, is_ours, stamp, stamp_of
+from rendernoise.large_frames import denoise_large
 from rendernoise.layers import Layers
+from rendernoise.memory import room_for
 from rendernoise.overlap import ReadAhead, WriteBehind
 from rendernoise.planning import InPlace, without_denoised
-from rendernoise.sources.decoding import Decoded, decode, waiting
+from rendernoise.sources.decoding import Decoded, decode
 from rendernoise.sources.exr_pairs import same_picture
 from rendernoise.sources.shots import Emit, FrameFiles, Shots
 
@@ -103,6 +105,7 @@ def denoise_frames(
     alpha: str = "keep",
     window: int | None = 0,
     known: list[FrameFiles] | None = None,
+    memory_mib: int | None = None,
     emit: Emit = lambda event: None,
 ) -> Outcome:
     """Denoise frames one by one; a frame that fails does not stop the others.
@@ -124,6 +127,8 @@ def denoise_frames(
         window: Frames of a sequence on each side of a frame that help to denoise it, where files tell how they
             are warped; None for as many as the weights were trained with.
         known: From :func:`rendernoise.planning.known_frames`, the frames that may help; None for the planned ones.
+        memory_mib: How much memory to take, MiB: fewer frames wait, fewer neighbours help, and frames that are still
+            too large go through in tiles. None for as much as it takes.
         emit: Called with roles, notes, written and failed frames.
 
     Raises:
@@ -142,11 +147,13 @@ def denoise_frames(
         if not dry_run and (moved := place.resume()):
             note(f"{moved} frame(s) of a run that was killed are moved to their places")
         known = without_denoised(known, note)
-    shots = Shots(
-        known, denoiser.window_of(window), roles, emit, asked=window is not None, light=denoiser.light_windows
-    )
+    whole = bool(aov) or alpha == "denoise"
+    room = room_for(denoiser, planned, roles, denoiser.window_of(window), memory_mib, whole=whole)
+    for text in room.notes:
+        note(text)
+    shots = Shots(known, room.window, roles, emit, asked=window is not None, light=denoiser.light_windows)
     weights = denoiser.fingerprint()
-    options = {"version": __version__, "weights": weights, "window": denoiser.window_of(window)}
+    options = {"version": __version__, "weights": weights, "window": room.window}
     options |= {"spins": denoiser.spins, "roles": dict(roles or {}), "keep_noisy": keep_noisy}
     options |= {"aov": list(aov), "alpha": alpha}
 
@@ -174,7 +181,6 @@ def denoise_frames(
     shots.prepare(left)
     written: list[Path] = []
     failed: list[tuple[FrameFiles, str]] = []
-    depth = waiting(left)
     started = time.monotonic()
 
     def fail(files: FrameFiles, facts: dict[str, Any], text: str) -> None:
@@ -192,26 +198,30 @@ def denoise_frames(
     with (
         ReadAhead(
             lambda files: decode(files, denoiser.model.layout.names, roles, shots),
-            _reading_order(left, shots),
+            () if room.tile_px else _reading_order(left, shots),
             set(left),
-            depth,
+            room.waiting,
         ) as ahead,
-        WriteBehind(depth) as behind,
+        WriteBehind(room.waiting) as behind,
     ):
         shots.read_by(lambda files: ahead.look(files).renders)
         for done, files in enumerate(left, 1):
             facts = {"frame": files.number, "path": str(files.out), "done": done, "of": len(left)}
             start = time.monotonic()
+            attributes = {"rendernoise.version": __version__, OURS: weights, STAMP: stamped(files)}
             try:
+                if room.tile_px:
+                    kept = {"roles": roles, "keep_noisy": keep_noisy, "attributes": attributes, "emit": emit}
+                    estimate = denoise_large(denoiser, files, targets[files], room.tile_px, **kept)
+                    end(files, facts | _spent(estimate, start), None)
+                    continue
                 exr, radiance, estimate = _denoise(denoiser, files, roles, shots, layers, ahead, emit)
             except (ImageError, InputError) as error:
                 fail(files, facts, _with_path(error, files.path))
                 continue
-            attributes = {"rendernoise.version": __version__, OURS: weights, STAMP: stamped(files)}
-            facts |= {**(estimate.to_json() if estimate else {}), "wall_s": round(time.monotonic() - start, 3)}
             behind.put(
                 partial(_write, targets[files], exr, radiance, roles, keep_noisy, attributes),
-                partial(end, files, facts),
+                partial(end, files, facts | _spent(estimate, start)),
             )
         behind.finish()
         waited = ahead.waited_s + behind.waited_s
@@ -288,6 +298,11 @@ def _reading_order(left: list[FrameFiles], shots: Shots) -> Iterator[FrameFiles]
     """The files in the order in which they are first looked at."""
     for files in left:
         yield from shots.near(files) if shots.helped(files) else [files]
+
+
+def _spent(estimate: ErrorEstimate | None, start: float) -> dict[str, Any]:
+    """How wrong a frame is, if that is known, and how long it took from ``start``."""
+    return {**(estimate.to_json() if estimate else {}), "wall_s": round(time.monotonic() - start, 3)}
 
 
 def _write(

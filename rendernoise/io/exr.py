@@ -78,6 +78,38 @@ def read(path: Path) -> Exr:
     return Exr(tuple(parts))
 
 
+def decode(data: bytes) -> list[Part]:
+    """The parts of an EXR file in memory, which must be whole.
+
+    Raises:
+        ImageError: It is damaged.
+    """
+    try:
+        with _quiet_prints():
+            parts = _decode(io.BytesIO(data))
+    except Exception as error:  # OpenEXR raises RuntimeError, ValueError and TypeError alike
+        raise ImageError(f"its pixels are damaged: {_one_line(error)}", "Copy or render it again") from error
+    if not parts:
+        raise ImageError("its pixels are damaged", "Copy or render it again")
+    return parts
+
+
+def encode(part: Part, compression: str) -> bytes:
+    """A part as an EXR file in memory.
+
+    Raises:
+        ImageError: OpenEXR refuses the content.
+    """
+    import OpenEXR
+
+    stream = io.BytesIO()
+    try:
+        OpenEXR.File([_openexr_part(part, compression)]).write(stream)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ImageError(_one_line(error)) from error
+    return stream.getvalue()
+
+
 def _decode(source: Any) -> list[Part]:
     import OpenEXR
 
@@ -151,7 +183,7 @@ def write(path: Path, exr: Exr, compression: str | None = None) -> None:
     """
     import OpenEXR
 
-    parts = [_openexr_part(part, _codec((compression or part.compression).upper(), exr)) for part in exr.parts]
+    parts = [_openexr_part(part, codec_for((compression or part.compression).upper(), exr)) for part in exr.parts]
     values = [value for part in exr.parts for value in part.attributes.values()]
     with atomic_path(Path(path)) as temporary:
         try:
@@ -164,7 +196,7 @@ def write(path: Path, exr: Exr, compression: str | None = None) -> None:
             restore(temporary)
 
 
-def _codec(name: str, exr: Exr) -> str:
+def codec_for(name: str, exr: Exr) -> str:
     """ZIP instead of a lossy codec that would damage anything but the one layer of colour."""
     names = [name.rpartition(".") for part in exr.parts for name in part.channels]
     layers, components = {layer for layer, _, _ in names}, {component for _, _, component in names}

@@ -11,7 +11,7 @@ import mmap
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,19 @@ def map_file(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class PartHeader:
-    """Where the attributes of one part lie: name to (type, offset of the value, size in bytes)."""
+    """Where the pieces of one part lie.
+
+    Args:
+        attributes: Name to (type, offset of the value, size in bytes).
+        tiled: Whether its chunks are tiles, not rows.
+        table: Offset of its table of chunks.
+        chunks: How many these are; 0 where only OpenEXR can tell (new codecs).
+    """
 
     attributes: dict[str, tuple[str, int, int]]
+    tiled: bool = False
+    table: int = 0
+    chunks: int = 0
 
 
 def inspect(data: Buffer, path: Path) -> list[PartHeader]:
@@ -92,8 +102,9 @@ def inspect(data: Buffer, path: Path) -> list[PartHeader]:
                 break
         for part in parts:
             _check_kind(data, part, flags, path)
-        for part in parts:
-            position = _check_chunks(data, part, flags, position, path)
+        for index, part in enumerate(parts):
+            parts[index] = part = _with_chunks(data, part, flags, position, path)
+            position = part.table + 8 * part.chunks
     except (struct.error, ValueError, LookupError) as error:
         raise ImageError(f"{path} is truncated or damaged in its header ({len(data)} bytes)", _AGAIN) from error
     return parts
@@ -209,14 +220,14 @@ def _chunk_count(data: Buffer, part: PartHeader, tiled: bool) -> int | None:
     return struct.unpack("<i", listed)[0] if listed else None
 
 
-def _check_chunks(data: Buffer, part: PartHeader, flags: int, table: int, path: Path) -> int:
-    """Every chunk of the part lies in the file; returns where the next part's table starts."""
+def _with_chunks(data: Buffer, part: PartHeader, flags: int, table: int, path: Path) -> PartHeader:
+    """The part with its table of chunks, each of which lies in the file."""
     tiled = value_of(data, part, "type") == b"tiledimage" if flags & _MULTIPART else bool(flags & _TILED)
     if tiled:
         _check_levels(data, part, path)
     count = _chunk_count(data, part, tiled)
     if count is None:
-        return table
+        return replace(part, tiled=tiled, table=table)
     if count < 1 or table + 8 * count > len(data):
         raise ImageError(f"{path} is truncated: {len(data)} bytes do not even hold its table of contents", _AGAIN)
     offsets = struct.unpack_from(f"<{count}Q", data, table)
@@ -229,4 +240,16 @@ def _check_chunks(data: Buffer, part: PartHeader, flags: int, table: int, path: 
         end += struct.unpack_from("<I", data, last + leader)[0]
     if end > len(data):
         raise ImageError(f"{path} is truncated: {len(data)} bytes of at least {end}", _AGAIN)
-    return table + 8 * count
+    return replace(part, tiled=tiled, table=table, chunks=count)
+
+
+def is_multipart(data: Buffer) -> bool:
+    """Whether the chunks of a file say which part they are of."""
+    return bool(struct.unpack_from("<I", data, 4)[0] & _MULTIPART)
+
+
+def chunk_rows(data: Buffer, part: PartHeader) -> int:
+    """Rows that one chunk covers: those of its codec, or of a tile."""
+    if part.tiled:
+        return struct.unpack_from("<II", value_of(data, part, "tiles", 9))[1]
+    return _ROWS_PER_CHUNK[value_of(data, part, "compression", 1)[0]]

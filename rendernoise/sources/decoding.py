@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rendernoise.errors import ImageError
 from rendernoise.frame import Frame
@@ -49,14 +50,18 @@ def decode(files: FrameFiles, planes: Iterable[str], roles: Mapping[str, str] | 
         exr = read(path)
         roles_of(exr, path, roles)
         frame = shots.warped(files, to_frame(exr, roles=roles, number=files.number))
-        bad = {kind: count for kind, count in count_bad(frame).items() if count}
-        if bad:
-            counts = ", ".join(f"{count} {_BAD[kind]}" for kind, count in bad.items())
-            notes.append(f"warning: {path} has {counts} pixel(s), read as 0")
+        if text := bad_pixels_note(path, count_bad(frame)):
+            notes.append(text)
         kept = {name: frame.planes[name] for name in wanted if name in frame.planes}
         renders.append(replace(frame, planes=kept, metadata={}))
         exrs.append(exr)
     return Decoded(exrs, renders, notes)
+
+
+def bad_pixels_note(path: Path, bad: Mapping[str, int]) -> str:
+    """What is odd in a file's radiance, by ``count_bad``; empty where nothing is."""
+    counts = ", ".join(f"{count} {_BAD[kind]}" for kind, count in bad.items() if count)
+    return f"warning: {path} has {counts} pixel(s), read as 0" if counts else ""
 
 
 def waiting(left: Iterable[FrameFiles]) -> int:
