@@ -7,14 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rendernoise.beauty import find_layers, first_roles, tell_roles
 from rendernoise.config import DenoiseConfig
 from rendernoise.denoiser import Denoiser, pick_device
 from rendernoise.errors import InputError
 from rendernoise.job import starting_weights
-from rendernoise.layers import Layers
 from rendernoise.planning import known_frames, plan_frames
-from rendernoise.sequence import Outcome, denoise_frames, first_roles, tell_roles
+from rendernoise.sequence import Outcome, denoise_frames
 from rendernoise.shot_training import train_on_shot
+from rendernoise.sources.beauties import Beauties
 from rendernoise.sources.shots import Emit
 
 
@@ -39,8 +40,9 @@ def run_denoise(config: DenoiseConfig, emit: Emit = lambda event: None) -> Outco
         half=config.half,
         missing=note if config.allow_gaps else None,
     )
+    known = known_frames(planned, config.inputs, config.half)
     if config.list_roles:
-        tell_roles(planned, (), config.roles, config.aov, config.alpha, emit)
+        tell_roles(planned, (), Beauties(known, config.roles), config.aov, config.alpha, emit)
         return Outcome((), (), ())
     loaded = starting_weights(config.weights, config.network)
     if loaded is None:
@@ -48,8 +50,8 @@ def run_denoise(config: DenoiseConfig, emit: Emit = lambda event: None) -> Outco
     denoiser = Denoiser(loaded.model, loaded.provenance, pick_device(config.device), spins=config.spins)
     if config.train_s is not None and not config.dry_run:
         # A layer that is not there is told before a minute of training, not after it.
-        path, _ = first_roles(planned, roles=config.roles)
-        Layers.find(path, config.aov, config.alpha, roles=config.roles)
+        files, _ = first_roles(planned, roles=config.roles)
+        find_layers(files, Beauties(known, config.roles), config.aov, config.alpha)
         denoiser = train_on_shot(
             denoiser,
             planned,
@@ -76,7 +78,7 @@ def run_denoise(config: DenoiseConfig, emit: Emit = lambda event: None) -> Outco
         alpha=config.alpha,
         window=config.window,
         memory_mib=config.memory,
-        known=known_frames(planned, config.inputs, config.half),
+        known=known,
         emit=emit,
     )
 

@@ -41,19 +41,21 @@ Render = tuple[Exr, Frame]
 
 @dataclass(frozen=True)
 class Layers:
-    """Which layers are denoised beside the radiance.
+    """Which layers are denoised beside the radiance of a beauty.
 
     Args:
         colors: Layer name to its R, G and B channels, names as in ``Exr.channel_map``.
         alpha: The alpha channel; None leaves alpha as it is.
         roles: Plane name to layer, where names do not tell.
         note: Takes what is worth telling.
+        beauty: The radiance's layer, where files have several; None for the first one.
     """
 
     colors: Mapping[str, tuple[str, ...]]
     alpha: str | None = None
     roles: Mapping[str, str] | None = None
     note: Callable[[str], None] = lambda text: None
+    beauty: str | None = None
     _said: set[str] = field(default_factory=set[str], compare=False)
 
     @classmethod
@@ -65,8 +67,11 @@ class Layers:
         *,
         roles: Mapping[str, str] | None = None,
         note: Callable[[str], None] = lambda text: None,
-    ) -> Layers:
-        """The layers of a file that patterns mean.
+        beauties: Sequence[str | None] = (None,),
+    ) -> dict[str | None, Layers]:
+        """The layers of a file that patterns mean, for each of its beauties.
+
+        Those of a view layer or view belong to its beauty, and those that stand elsewhere to the first one.
 
         Args:
             path: The file, which has radiance.
@@ -74,34 +79,44 @@ class Layers:
             alpha: ``denoise``, or ``keep``.
             roles: Plane name to layer, where names do not tell.
             note: Takes what is worth telling.
+            beauties: The radiances' layers.
 
         Raises:
             InputError: A pattern matches no layer of light, or there is no alpha to denoise.
             ImageError: The file cannot be read, or has no radiance.
         """
         if not patterns and alpha == "keep":
-            return cls({})
+            return {beauty: cls({}) for beauty in beauties}
         exr = look(path)
-        places, found = exr.channel_map(), resolve_roles(exr, roles)
+        places, found = exr.channel_map(), [resolve_roles(exr, roles, beauty) for beauty in beauties]
         floats = [n for n, (part, channel) in places.items() if exr.parts[part].channels[channel].dtype in ROUNDING]
         there = color_layers(floats, found, cryptomattes(path))
-        chosen: dict[str, tuple[str, ...]] = {}
         for pattern in patterns:
-            matching = {name: channels for name, channels in there.items() if _matches(name, pattern)}
-            if not matching:
+            if not any(_matches(name, pattern) for own in there for name in own):
+                names = [name for own in there for name in own]
                 raise InputError(
-                    f"--aov {pattern} matches no layer of light in {path}", f"Candidates: {', '.join(there) or 'none'}"
+                    f"--aov {pattern} matches no layer of light in {path}", f"Candidates: {', '.join(names) or 'none'}"
                 )
-            chosen.update(matching)
-        return cls(chosen, _alpha(places, found, path) if alpha == "denoise" else None, roles, note)
+        alphas = [_alpha(places, each) if alpha == "denoise" else None for each in found]
+        if alpha == "denoise" and not any(alphas):
+            beside = " ".join(found[0]["radiance"])
+            raise InputError(f"{path} has no alpha beside {beside}", "Leave --alpha denoise out")
+        return {
+            beauty: cls(
+                {n: own[n] for pattern in patterns for n in own if _matches(n, pattern)}, its, roles, note, beauty
+            )
+            for beauty, own, its in zip(beauties, there, alphas, strict=True)
+        }
 
     @property
     def facts(self) -> dict[str, Any]:
         """As JSON values for events: the channels of each layer, and the alpha channel."""
         return {"layers": {name: list(channels) for name, channels in self.colors.items()}, "alpha": self.alpha}
 
-    def denoised(self, denoiser: Denoiser, renders: Sequence[Render], radiance: Plane, path: Path) -> Exr:
-        """The first image with denoised layers; its radiance is as it was.
+    def denoised(
+        self, denoiser: Denoiser, renders: Sequence[Render], radiance: Plane, path: Path
+    ) -> dict[str, np.ndarray]:
+        """The denoised layers: channels ``[H, W]`` by their names.
 
         Args:
             denoiser: The weights.
@@ -114,8 +129,8 @@ class Layers:
         """
         exr, frames = renders[0][0], [frame for _, frame in renders]
         if not self.colors and self.alpha is None:
-            return exr
-        beauty = resolve_roles(exr, self.roles)["radiance"]
+            return {}
+        beauty = resolve_roles(exr, self.roles, self.beauty)["radiance"]
 
         def each(channels: tuple[str, ...]) -> list[Plane]:
             return [_planes(e, channels, beauty[0], path) for e, _ in renders]
@@ -140,7 +155,7 @@ class Layers:
         bad = next((name for name, plane in pixels.items() if not np.isfinite(plane).all()), None)
         if bad:
             raise ImageError(f"{path}: {bad} is not finite when denoised", "It is beyond what float32 can scale")
-        return replace_channels(exr, pixels)
+        return pixels
 
     def _warn(self, noisy: Mapping[str, list[Plane]], path: Path) -> None:
         """Count what is read as 0."""
@@ -151,7 +166,7 @@ class Layers:
     def _say(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
-            self.note(text)
+            self.note(f"{self.beauty}: {text}" if self.beauty else text)
 
     def _sum_up(self, renders: Sequence[Render], noisy: Mapping[str, list[Plane]], beauty: tuple[str, ...]) -> bool:
         """Whether the layers are shares of the radiance, in each half; and say it."""
@@ -215,14 +230,10 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(name.rpartition(".")[2], pattern)
 
 
-def _alpha(places: Mapping[str, Any], found: Mapping[str, tuple[str, ...]], path: Path) -> str:
+def _alpha(places: Mapping[str, Any], found: Mapping[str, tuple[str, ...]]) -> str | None:
     """The alpha channel beside the radiance."""
     layer, dot, _ = found["radiance"][0].rpartition(".")
-    name = next((n for n in places if n.lower() == f"{layer}{dot}a".lower()), None)
-    if name is None:
-        beside = " ".join(found["radiance"])
-        raise InputError(f"{path} has no alpha beside {beside}", "Leave --alpha denoise out")
-    return name
+    return next((n for n in places if n.lower() == f"{layer}{dot}a".lower()), None)
 
 
 def _rounding(exr: Exr, channels: tuple[str, ...]) -> float:

@@ -43,7 +43,7 @@ class Needs:
         width: Of a frame, px.
         file_bytes: Of all channels of a frame's files, decoded.
         kept_bytes: Of the channels that the network needs, for one pixel of all files.
-        halves: Files of a frame, 1 or 2.
+        halves: Renders of a frame: of each beauty 1 or 2.
         window: Neighbours on each side.
         waiting: Frames that are read ahead, and as many that wait to be written.
     """
@@ -59,11 +59,11 @@ class Needs:
     def whole_bytes(self) -> int:
         """The most that denoising whole frames takes."""
         decoded = self.file_bytes + self.halves * self.pixels * PLANES_BYTES
-        held = (1 + self.waiting + self.window) * decoded + 2 * self.waiting * self.file_bytes // self.halves
+        held = (1 + self.waiting + self.window) * decoded + 2 * self.waiting * self.file_bytes
         surfaces = (2 * self.window + 1) * self.halves * SURFACE_BYTES * self.pixels if self.window else 0
         at_once = self.pixels if self.pixels <= WHOLE_FRAME_PX else (TILE_PX + 2 * 288) ** 2
         network = NETWORK_BYTES * at_once + (STACK_BYTES * self.pixels if self.pixels > WHOLE_FRAME_PX else 0)
-        judging = JUDGING_BYTES * self.pixels if self.halves == 2 else 0
+        judging = JUDGING_BYTES * self.pixels if self.halves > 1 else 0
         return BASE_BYTES + held + surfaces + max(network, judging)
 
     def tile_px(self, budget: int, margin: int) -> int:
@@ -119,7 +119,7 @@ def fit(needs: Needs, denoiser: Denoiser, memory_mib: int, *, whole: bool) -> Fi
         needs: What the largest frame needs, with the window and the waiting that are wanted.
         denoiser: The weights.
         memory_mib: How much there is.
-        whole: Whether AOVs or alpha are denoised too, for which frames must be whole.
+        whole: Whether frames must be whole, as AOVs, alpha and several beauties ask for.
 
     Raises:
         InputError: It is too little for anything.
@@ -136,8 +136,8 @@ def fit(needs: Needs, denoiser: Denoiser, memory_mib: int, *, whole: bool) -> Fi
     alone = replace(needs, window=0, waiting=1).whole_bytes() // MIB
     if whole:
         raise InputError(
-            f"--aov and --alpha denoise take whole {frame}, for which --memory {memory_mib} is too little",
-            f"Give {alone}, or leave them out",
+            f"--aov, --alpha denoise and several beauties take whole {frame}, and --memory {memory_mib} is too little",
+            f"Give {alone}, or leave them out (--role radiance=LAYER takes one beauty)",
         )
     tile = needs.tile_px(budget, margin_px(denoiser))
     if not tile:
@@ -177,7 +177,8 @@ def room_for(
     window: int,
     memory_mib: int | None,
     *,
-    whole: bool,
+    beauties: int,
+    layers: bool,
 ) -> Fit:
     """What a run may do within its memory; without a limit, all.
 
@@ -187,7 +188,8 @@ def room_for(
         roles: Plane name to layer, where names do not tell.
         window: Neighbours on each side that are wanted.
         memory_mib: How much memory there is.
-        whole: Whether AOVs or alpha are denoised too, for which frames must be whole.
+        beauties: How many a frame has.
+        layers: Whether AOVs or alpha are denoised too.
 
     Raises:
         InputError: It is too little for anything; or a role that was given does not exist.
@@ -199,5 +201,5 @@ def room_for(
     return_freed_memory()
     files, exr = found
     needs = needs_of(files, exr, denoiser.model.layout.names, roles_of(exr, files.path, roles))
-    needs = replace(needs, window=window if files.sequence else 0, waiting=WAITING)
-    return fit(needs, denoiser, memory_mib, whole=whole)
+    needs = replace(needs, window=window if files.sequence else 0, waiting=WAITING, halves=needs.halves * beauties)
+    return fit(needs, denoiser, memory_mib, whole=layers or beauties > 1)

@@ -40,6 +40,11 @@ class Neighbours(Generic[Key]):
         renders = max(map(len, found.values()), default=0)
         return [[surface for s in found.values() for surface in s[i : i + 1] if surface] for i in range(renders)]
 
+    def look(self, key: Key, renders: Sequence[Frame]) -> None:
+        """Remember what the renders of a frame show, if nothing is known of it."""
+        if key not in self._surfaces:
+            self._keep(key, [Surface.of(render) for render in renders])
+
     def forget(self, key: Key) -> None:
         """The renders of a frame have become others."""
         self._surfaces.pop(key, None)
@@ -47,12 +52,15 @@ class Neighbours(Generic[Key]):
     def _of(self, key: Key) -> list[Surface | None]:
         if key not in self._surfaces:
             try:
-                self._surfaces[key] = [Surface.of(render) for render in self._read(key)]
+                self._keep(key, [Surface.of(render) for render in self._read(key)])
             except (ImageError, InputError, SceneError, ValueError):
-                self._surfaces[key] = []  # said when its own turn comes
-            while len(self._surfaces) > 2 * self.window + 1:
-                self._surfaces.pop(next(iter(self._surfaces)))
+                self._keep(key, [])  # said when its own turn comes
         return self._surfaces[key]
+
+    def _keep(self, key: Key, surfaces: list[Surface | None]) -> None:
+        self._surfaces[key] = surfaces
+        while len(self._surfaces) > 2 * self.window + 1:
+            self._surfaces.pop(next(iter(self._surfaces)))
 
 
 def informed(

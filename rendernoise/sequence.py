@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rendernoise._version import __version__
-from rendernoise.confidence import ErrorEstimate, frame_estimates
+from rendernoise.beauty import Beauty, Denoised, replaced, tell_roles
+from rendernoise.confidence import ErrorEstimate
 from rendernoise.denoiser import Denoiser
 from rendernoise.errors import ImageError, InputError, RendernoiseError
-from rendernoise.frame import FramePair, Plane
-from rendernoise.guard import Judgement
+from rendernoise.frame import Frame
 from rendernoise.io.atomic import make_directory
-from rendernoise.io.exr import Exr, replace_radiance, write
-from rendernoise.io.exr_look import look, radiance_window, roles_of, size_text
-from rendernoise.io.roles import other_beauties
+from rendernoise.io.exr import Exr, write
 from rendernoise.io.sequence import format_frames
 from rendernoise.io.stamp import ATTRIBUTE as STAMP
 from rendernoise.io.stamp import OURS, is_ours, stamp, stamp_of
@@ -29,8 +25,8 @@ from rendernoise.layers import Layers
 from rendernoise.memory import room_for
 from rendernoise.overlap import ReadAhead, WriteBehind
 from rendernoise.planning import InPlace, without_denoised
-from rendernoise.sources.decoding import Decoded, decode
-from rendernoise.sources.exr_pairs import same_picture
+from rendernoise.sources.beauties import Beauties
+from rendernoise.sources.decoding import decode
 from rendernoise.sources.shots import Emit, FrameFiles, Shots
 
 
@@ -41,54 +37,6 @@ class Outcome:
     written: tuple[Path, ...]
     skipped: tuple[Path, ...]
     failed: tuple[tuple[FrameFiles, str], ...]
-
-
-def first_roles(
-    planned: list[FrameFiles], needs: Iterable[str] = (), roles: Mapping[str, str] | None = None
-) -> tuple[Path, dict[str, tuple[str, ...]]]:
-    """The first readable file, and where its planes are found.
-
-    Raises:
-        ImageError: It has no radiance or lacks a plane of ``needs``; or no file can be read.
-        InputError: A role that was given does not exist.
-    """
-    first_error: ImageError | None = None
-    for files in planned:
-        try:
-            exr = look(files.path)
-        except ImageError as error:
-            # Said again, and counted, when its turn comes.
-            first_error = first_error or error
-            continue
-        found = roles_of(exr, files.path, roles)
-        _check_planes(found, needs, files.path)
-        return files.path, found
-    assert first_error is not None
-    raise first_error
-
-
-def tell_roles(
-    planned: list[FrameFiles],
-    needs: Iterable[str],
-    roles: Mapping[str, str] | None,
-    aov: Sequence[str],
-    alpha: str,
-    emit: Emit,
-) -> Layers:
-    """Tell where planes are found in the first readable file, and which further layers are denoised; returns these.
-
-    Raises:
-        ImageError: As :func:`first_roles`.
-        InputError: A role, layer or alpha that was asked for does not exist.
-    """
-    path, found = first_roles(planned, needs, roles)
-    layers = Layers.find(path, aov, alpha, roles=roles, note=lambda text: emit({"event": "note", "text": text}))
-    planes = {role: list(names) for role, names in found.items()}
-    if others := other_beauties(look(path).channel_map(), found):
-        text = f"{', '.join(others)} look(s) like another beauty and stay(s) as it is"
-        emit({"event": "note", "text": f"{text}: a second run on the output with --role radiance={others[0]} takes it"})
-    emit({"event": "roles", "path": str(path), "roles": planes, **layers.facts})
-    return layers
 
 
 def denoise_frames(
@@ -110,13 +58,13 @@ def denoise_frames(
 ) -> Outcome:
     """Denoise frames one by one; a frame that fails does not stop the others.
 
-    The radiance, and what ``aov`` and ``alpha`` name, is replaced under its own channel names and types; everything
-    else is kept bit for bit. The next files are read and the last ones written meanwhile.
+    The radiance of each beauty, and what ``aov`` and ``alpha`` name, is replaced under its own channel names and types;
+    everything else is kept bit for bit. The next files are read and the last ones written meanwhile.
 
     Args:
         denoiser: The weights.
         planned: From :func:`rendernoise.planning.plan_frames`.
-        roles: Plane name to layer, where names do not tell.
+        roles: Plane name to layer, where names do not tell. Naming the radiance leaves other beauties as they are.
         skip_existing: Leave frames whose output is what would be written, as its stamp says.
         overwrite: Replace outputs that exist.
         in_place: Outputs are the inputs' own paths; all are replaced at the end.
@@ -142,27 +90,52 @@ def denoise_frames(
         emit({"event": "note", "text": text})
 
     place = InPlace(planned) if in_place else None
-    known = list(known or planned)
+    # A frame that is planned and known is one and the same, so that its file is read once.
+    own = {files.path: files for files in planned}
+    known = [own.get(files.path, files) for files in known or planned]
     if place:
         if not dry_run and (moved := place.resume()):
             note(f"{moved} frame(s) of a run that was killed are moved to their places")
         known = without_denoised(known, note)
-    whole = bool(aov) or alpha == "denoise"
-    room = room_for(denoiser, planned, roles, denoiser.window_of(window), memory_mib, whole=whole)
+    names = Beauties([*known, *planned], roles, denoiser.model.needs)
+    room = room_for(
+        denoiser,
+        planned,
+        roles,
+        denoiser.window_of(window),
+        memory_mib,
+        beauties=len(list(names)),
+        layers=bool(aov) or alpha == "denoise",
+    )
     for text in room.notes:
         note(text)
-    shots = Shots(known, room.window, roles, emit, asked=window is not None, light=denoiser.light_windows)
+    shots = [
+        Shots(
+            [files for files in known if beauty in names.of(files)],
+            room.window,
+            roles,
+            emit,
+            asked=window is not None,
+            light=denoiser.light_windows,
+            beauty=beauty,
+        )
+        for beauty in names
+    ]
     weights = denoiser.fingerprint()
     options = {"version": __version__, "weights": weights, "window": room.window}
     options |= {"spins": denoiser.spins, "roles": dict(roles or {}), "keep_noisy": keep_noisy}
     options |= {"aov": list(aov), "alpha": alpha}
 
     def stamped(files: FrameFiles) -> str:
-        near = shots.near(files)
-        return stamp({**options, "frame": files.number}, [p for f in near for p in (f.path, f.half)])
+        near = shots[0].near(files)
+        others = {"beauties": names.of(files)[1:]} if len(names.of(files)) > 1 else {}
+        return stamp({**options, **others, "frame": files.number}, [p for f in near for p in (f.path, f.half)])
 
-    def tell(files: list[FrameFiles]) -> Layers:
-        return tell_roles(files, denoiser.model.needs, roles, aov, alpha, emit)
+    def tell(files: list[FrameFiles]) -> dict[str | None, Layers]:
+        return tell_roles(files, denoiser.model.needs, names, aov, alpha, emit)
+
+    def of(files: FrameFiles) -> list[Shots]:
+        return [each for each in shots if each.beauty in names.of(files)]
 
     targets = {f: place.waiting(f.path) if place else f.out for f in planned}
     skipped = _done(planned, targets, stamped, skip_existing=skip_existing, overwrite=overwrite, place=place, note=note)
@@ -174,11 +147,13 @@ def denoise_frames(
             place.finish()
         return Outcome((), tuple(f.out for f in planned), ())
     layers = tell(left)
+    beauties = [Beauty(each, layers[each.beauty], note) for each in shots]
     for folder in dict.fromkeys(targets[f].parent for f in left):
         make_directory(folder)
     for files in left if place else ():
         targets[files].unlink(missing_ok=True)  # of an earlier run with other options
-    shots.prepare(left)
+    for each in shots:
+        each.prepare(left)
     written: list[Path] = []
     failed: list[tuple[FrameFiles, str]] = []
     started = time.monotonic()
@@ -197,14 +172,22 @@ def denoise_frames(
 
     with (
         ReadAhead(
-            lambda files: decode(files, denoiser.model.layout.names, roles, shots),
+            lambda files: decode(files, denoiser.model.layout.names, of(files)),
             () if room.tile_px else _reading_order(left, shots),
             set(left),
             room.waiting,
         ) as ahead,
         WriteBehind(room.waiting) as behind,
     ):
-        shots.read_by(lambda files: ahead.look(files).renders)
+
+        def look_at(files: FrameFiles, beauty: str | None) -> Sequence[Frame]:
+            renders = ahead.look(files).renders
+            for each in of(files):
+                each.look(files, renders[each.beauty])
+            return renders[beauty]
+
+        for each in shots:
+            each.read_by(partial(look_at, beauty=each.beauty))
         for done, files in enumerate(left, 1):
             facts = {"frame": files.number, "path": str(files.out), "done": done, "of": len(left)}
             start = time.monotonic()
@@ -213,19 +196,28 @@ def denoise_frames(
                 if room.tile_px:
                     kept = {"roles": roles, "keep_noisy": keep_noisy, "attributes": attributes, "emit": emit}
                     estimate = denoise_large(denoiser, files, targets[files], room.tile_px, **kept)
-                    end(files, facts | _spent(estimate, start), None)
+                    end(files, facts | _spent({None: estimate}, start), None)
                     continue
-                exr, radiance, estimate = _denoise(denoiser, files, roles, shots, layers, ahead, emit)
+                due = [beauty for beauty in beauties if beauty.shots.beauty in names.of(files)]
+                # Neighbours first, as files are read in order.
+                around = [beauty.shots.around(files) for beauty in due]
+                decoded = ahead.take(files)
+                for text in decoded.notes:
+                    emit({"event": "note", "frame": files.number, "text": text})
+                denoised = [
+                    beauty.denoised(denoiser, files, decoded, near) for beauty, near in zip(due, around, strict=True)
+                ]
             except (ImageError, InputError) as error:
                 fail(files, facts, _with_path(error, files.path))
                 continue
             behind.put(
-                partial(_write, targets[files], exr, radiance, roles, keep_noisy, attributes),
-                partial(end, files, facts | _spent(estimate, start)),
+                partial(_write, targets[files], decoded.exrs[0], denoised, keep_noisy, attributes),
+                partial(end, files, facts | _spent({one.beauty: one.estimate for one in denoised}, start)),
             )
         behind.finish()
         waited = ahead.waited_s + behind.waited_s
-    shots.end()
+    for each in shots:
+        each.end()
     if place and not written:
         place.tidy()
     if not (written or skipped):
@@ -279,14 +271,15 @@ def _done(
 def _told(
     planned: list[FrameFiles],
     skipped: set[FrameFiles],
-    shots: Shots,
-    tell: Callable[[list[FrameFiles]], Layers],
+    shots: list[Shots],
+    tell: Callable[[list[FrameFiles]], object],
     emit: Emit,
 ) -> Outcome:
     """What a run would do: the planes, how frames are warped, and each frame's input and output."""
     if left := [f for f in planned if f not in skipped]:
         tell(left)
-        shots.prepare(left)
+        for each in shots:
+            each.prepare(left)
     for files in planned:
         facts = {"frame": files.number, "path": str(files.path), "out": str(files.out)}
         emit({"event": "planned", **facts, "action": "leave" if files in skipped else "write"})
@@ -294,31 +287,34 @@ def _told(
     return Outcome((), (), ())
 
 
-def _reading_order(left: list[FrameFiles], shots: Shots) -> Iterator[FrameFiles]:
+def _reading_order(left: list[FrameFiles], shots: list[Shots]) -> Iterator[FrameFiles]:
     """The files in the order in which they are first looked at."""
     for files in left:
-        yield from shots.near(files) if shots.helped(files) else [files]
-
-
-def _spent(estimate: ErrorEstimate | None, start: float) -> dict[str, Any]:
-    """How wrong a frame is, if that is known, and how long it took from ``start``."""
-    return {**(estimate.to_json() if estimate else {}), "wall_s": round(time.monotonic() - start, 3)}
+        helped = any(each.helped(files) for each in shots)
+        yield from shots[0].near(files) if helped else [files]
 
 
 def _write(
     target: Path,
     exr: Exr,
-    radiance: Plane,
-    roles: Mapping[str, str] | None,
+    beauties: list[Denoised],
     keep_noisy: bool,
     attributes: Mapping[str, str | int | float],
 ) -> str | None:
     """Write a denoised frame; what is wrong with it if its content is refused."""
     try:
-        write(target, replace_radiance(exr, radiance, roles=roles, keep_noisy=keep_noisy, attributes=attributes))
+        write(target, replaced(exr, beauties, keep_noisy, attributes))
     except ImageError as error:
         return str(error)
     return None
+
+
+def _spent(estimates: Mapping[str | None, ErrorEstimate | None], start: float) -> dict[str, Any]:
+    """How wrong the beauties of a frame are, the main one's facts first, and how long it took from ``start``."""
+    found = {name: estimate.to_json() for name, estimate in estimates.items() if estimate}
+    others = {name: facts for name, facts in found.items() if name}
+    spent = {"wall_s": round(time.monotonic() - start, 3)}
+    return {**found.get(None, {}), **({"beauties": others} if others else {}), **spent}
 
 
 def failure_text(outcome: Outcome) -> str:
@@ -326,66 +322,6 @@ def failure_text(outcome: Outcome) -> str:
     numbers = format_frames({files.number for files, _ in outcome.failed})
     total = len(outcome.failed) + len(outcome.written) + len(outcome.skipped)
     return f"{len(outcome.failed)} of {total} frames failed: {numbers}. The others are written"
-
-
-def _denoise(
-    denoiser: Denoiser,
-    files: FrameFiles,
-    roles: Mapping[str, str] | None,
-    shots: Shots,
-    layers: Layers,
-    ahead: ReadAhead[FrameFiles, Decoded],
-    emit: Emit,
-) -> tuple[Exr, Plane, ErrorEstimate | None]:
-    """The file with its layers denoised, its denoised radiance, and how wrong that is."""
-    # Neighbours first, as files are read in order.
-    around = shots.around(files)
-    decoded = ahead.take(files)
-    paths = [path for path in (files.path, files.half) if path is not None]
-    for exr, path in zip(decoded.exrs, paths, strict=True):
-        _check_planes(roles_of(exr, path, roles), denoiser.model.needs, path)
-    for text in decoded.notes:
-        emit({"event": "note", "frame": files.number, "text": text})
-    exr = decoded.exrs[0]
-    if files.half is None:
-        (a,) = shots.informed(files, decoded.renders, around)
-        radiance = _finite(denoiser.radiance(a), files.path)
-        return layers.denoised(denoiser, [(exr, a)], radiance, files.path), radiance, None
-    windows = [radiance_window(e, roles_of(e, p, roles)) for e, p in zip(decoded.exrs, paths, strict=True)]
-    if windows[0] != windows[1]:
-        raise ImageError(
-            f"{files.half} is {size_text(windows[1])}, but {files.path} is {size_text(windows[0])}",
-            "Render both halves at one size",
-        )
-    a, b = shots.informed(files, decoded.renders, around)
-    pair = FramePair.of_halves(a, b)
-    same = same_picture(pair)
-    if same:
-        text = f"{files.half} is the same picture as {files.path}: without independent noise there is no estimate"
-        emit({"event": "note", "text": text})
-    judged = Judgement.of(pair, *denoiser.halves(pair))
-    # Where both halves were targets, their products are no evidence.
-    seen = denoiser.trained_on_shot
-    evidence = judged.evidence(np.zeros_like(judged.counted) if seen else None)
-    estimate = None if same else frame_estimates([evidence], trained=seen)[0]
-    radiance = _finite(judged.frame.radiance, files.path)
-    renders = list(zip(decoded.exrs, (a, b), strict=True))
-    return layers.denoised(denoiser, renders, radiance, files.path), radiance, estimate
-
-
-def _check_planes(found: Mapping[str, Any], needs: Iterable[str], path: Path) -> None:
-    missing = [name for name in needs if name not in found]
-    if missing:
-        raise ImageError(
-            f"{path} has no {', '.join(missing)}, which these weights need",
-            "Render with features, name the channels with --role, or use weights trained without them",
-        )
-
-
-def _finite(radiance: Plane, path: Path) -> Plane:
-    if not np.isfinite(radiance).all():
-        raise ImageError(f"{path}: the result is not finite", "Its radiance is beyond what float32 can scale")
-    return radiance
 
 
 def _with_path(error: RendernoiseError, path: Path) -> str:

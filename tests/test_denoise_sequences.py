@@ -326,28 +326,6 @@ def test_a_wrong_layer_is_told_before_training(source: Path, tmp_path: Path, cap
     assert not out.exists()
 
 
-# -- several views -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("other", ["right", "Fore.Combined"])
-def test_another_view_is_told_and_taken_by_a_second_run(
-    source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], other: str
-) -> None:
-    image = exr.read(source / "r.a.0001.exr")
-    own = {"right": "", "Fore.Combined": "Back.Combined."}[other]
-    channels = {f"{own}{c}" if c in "RGB" else c: pixels for c, pixels in image.channels.items()}
-    channels |= {f"{other}.{c}": 2 * image.channels[c] for c in "RGB"}
-    exr.write(tmp_path / "a.exr", Exr((Part(channels),)))
-    assert denoise(tmp_path / "a.exr", "--out", tmp_path / "one") == 0
-    assert f"{other} look(s) like another beauty" in capfd.readouterr().out
-    assert denoise(tmp_path / "one" / "a.exr", "--role", f"radiance={other}", "--out", tmp_path / "two") == 0
-    before, one, two = (exr.read(tmp_path / f).channels for f in ("a.exr", "one/a.exr", "two/a.exr"))
-    for c in "RGB":
-        assert np.array_equal(one[f"{other}.{c}"], before[f"{other}.{c}"])
-        assert not np.array_equal(two[f"{other}.{c}"], before[f"{other}.{c}"])
-        assert np.array_equal(two[f"{own}{c}"], one[f"{own}{c}"])
-
-
 # -- from Python ------------------------------------------------------------------------------------------------------
 
 

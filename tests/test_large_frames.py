@@ -192,7 +192,7 @@ def test_too_little_for_anything(denoiser: Denoiser) -> None:
         fit(HD, denoiser, 600, whole=False)
     least = int(str(e.value).split("Give ")[1].split()[0])
     assert fit(HD, denoiser, least, whole=False).tile_px
-    with pytest.raises(InputError, match="--aov and --alpha denoise take whole frames of 1280x720"):
+    with pytest.raises(InputError, match="take whole frames of 1280x720"):
         fit(HD, denoiser, 900, whole=True)
 
 

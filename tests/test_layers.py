@@ -210,7 +210,7 @@ def blender_file(path: Path) -> Path:
     ids=" ".join,
 )
 def test_patterns_take_light_alone(tmp_path: Path, patterns: list[str], found: list[str]) -> None:
-    layers = Layers.find(blender_file(tmp_path / "x.exr"), patterns)
+    layers = Layers.find(blender_file(tmp_path / "x.exr"), patterns)[None]
     assert sorted(layers.colors) == found
     assert all(channels == tuple(f"{n}.{c}" for c in "RGB") for n, channels in layers.colors.items())
 
@@ -232,8 +232,8 @@ def test_layers_are_told_and_listed(tmp_path: Path, capfd: pytest.CaptureFixture
     assert denoise(*arguments) == 0
     assert "denoised too: ViewLayer.GlossInd, ViewLayer.Combined.A" in capfd.readouterr().out
     assert denoise(*arguments, "--json") == 0
-    *notes, event = (json.loads(line) for line in capfd.readouterr().out.splitlines())
-    assert [note["event"] for note in notes] == ["note"]  # of the second view layer's beauty
+    (event,) = (json.loads(line) for line in capfd.readouterr().out.splitlines())
+    assert list(event["beauties"]) == ["ViewLayer2.Combined"]
     assert event["layers"] == {"ViewLayer.GlossInd": [f"ViewLayer.GlossInd.{c}" for c in "RGB"]}
     assert event["alpha"] == "ViewLayer.Combined.A"
 

@@ -1,7 +1,7 @@
 """Measure what README.md and docs/denoiser.md claim; every figure there comes from one of these.
 
-Usage: ``python tools/measure.py scenes|targets|losses|training|neighbours|sequence|shot|aovs|alpha|overhead|memory|all
-[--shared DIR] [--out DIR]``. Each prints a Markdown table and writes ``DIR/NAME.json`` with the command, the machine
+Usage: ``python tools/measure.py scenes|targets|losses|training|neighbours|sequence|large|shot|aovs|alpha|overhead|memory
+|all [--shared DIR] [--out DIR]``. Each prints a Markdown table and writes ``DIR/NAME.json`` with the command, the machine
 and the versions. Scenes that are not in the repository are looked for in ``--shared`` and left out, with a line, when
 absent.
 """
@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import measure_aovs
+import measure_large
 import measure_losses
 import measure_neighbours
 import measure_online
@@ -34,6 +35,7 @@ EXPERIMENTS = {
     "training": measure_training.training,
     "neighbours": measure_neighbours.neighbours,
     "sequence": measure_sequence.sequence,
+    "large": measure_large.large,
     "aovs": measure_aovs.aovs,
     "alpha": measure_aovs.alpha,
     "shot": measure_shot_training.shot_training,

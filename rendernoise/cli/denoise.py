@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rendernoise.cli.report import Report
@@ -38,11 +39,9 @@ class _View:
         self.report.event(event)
         kind = event["event"]
         if kind == "roles":
-            self.report.line(f"{event['path']}:")
-            for line in describe(event["roles"]):
-                self.report.line(f"  {line}")
-            if too := [*event["layers"], *filter(None, [event["alpha"]])]:
-                self.report.line(f"denoised too: {', '.join(too)}")
+            self._roles(f"{event['path']}:", event)
+            for beauty, facts in event["beauties"].items():
+                self._roles(f"and its beauty {beauty}:", facts)
         elif kind == "planned":
             arrow = "->" if event["action"] == "write" else "is done:"
             self.report.line(f"{event['path']} {arrow} {event['out']}")
@@ -59,6 +58,13 @@ class _View:
                 self.errors.append((error, noisy))
                 text += f", relMSE about {error:.3g} (noisy {noisy:.3g})"
             self.report.progress(event["done"], event["of"], text)
+
+    def _roles(self, title: str, facts: Mapping[str, Any]) -> None:
+        self.report.line(title)
+        for line in describe(facts["roles"]):
+            self.report.line(f"  {line}")
+        if too := [*facts["layers"], *filter(None, [facts["alpha"]])]:
+            self.report.line(f"denoised too: {', '.join(too)}")
 
     def end(self, written: int, out: str) -> None:
         """The last lines."""

@@ -14,6 +14,7 @@ from rendernoise.cameras import HEADER_CAMERAS, HeaderCamera, header_cameras
 from rendernoise.errors import ImageError
 from rendernoise.frame import PLANE_CHANNELS, Frame, Plane
 from rendernoise.io import roles as role_names
+from rendernoise.io.channel_layers import scope_name
 from rendernoise.projection import Projection
 
 Window = tuple[int, int, int, int]
@@ -88,13 +89,18 @@ class Exr:
         """Every channel of every part: a unique name to (part, channel).
 
         In a multi-part file the part's name stands for the layer where the channel has none:
-        ``R`` of the part ``albedo`` is ``albedo.R``.
+        ``R`` of the part ``albedo`` is ``albedo.R``. Where views have channels of the same names in parts of their
+        own, as Blender writes them, those of the later one get its view's: ``Combined.right.R``.
         """
         found: dict[str, tuple[int, str]] = {}
         main = next((i for i, part in enumerate(self.parts) if part.name.lower() in _MAIN_PARTS), 0)
         for index, part in enumerate(self.parts):
+            view = part.attributes.get("view")
             for channel in part.channels:
                 name = channel if index == main or "." in channel else f"{part.name}.{channel}"
+                if name in found and isinstance(view, str) and "." in channel:
+                    layer, _, component = channel.rpartition(".")
+                    name = f"{layer}.{view}.{component}"
                 if name in found:
                     name = f"{part.name}.{channel}"
                 found.setdefault(name, (index, channel))
@@ -115,7 +121,7 @@ def resolve_roles(
 ) -> dict[str, tuple[str, ...]]:
     """Plane name to unique channel names (see ``Exr.channel_map``); ``beauty`` is the radiance's layer."""
     names = list(exr.channel_map())
-    resolved = role_names.resolve(names, {**(roles or {}), **({"radiance": beauty} if beauty else {})})
+    resolved = role_names.resolve(names, roles, beauty)
     if "radiance" not in resolved:
         raise NoRadianceError(names)
     return resolved
@@ -207,7 +213,8 @@ def replace_radiance(
         radiance: ``[3, H, W]`` of the radiance's part. Half channels are clipped to the range of half.
         roles: As in ``read_frame``.
         beauty: As in ``read_frame``.
-        keep_noisy: Add the original as ``noisy.R/G/B``, unless the file has such channels already.
+        keep_noisy: Add the original as ``noisy.R/G/B``, unless the file has such channels already; that of a beauty
+            that is named, in its own view layer or view, as ``noisy.right.R/G/B``.
         extra: Channel name to ``[H, W]``, added to the radiance's part (``error.Y``).
         attributes: Added to the header of the radiance's part.
     """
@@ -220,9 +227,10 @@ def replace_radiance(
     if radiance.shape != (3, *channels[own[0]].shape):
         raise ImageError(f"the new radiance is {radiance.shape}, but the file's is {(3, *channels[own[0]].shape)}")
     components = own if len(own) == 3 else own[:1]
-    if keep_noisy and not any(name.lower().startswith("noisy.") for name in channels):
+    kept = scope_name(names).format("noisy") if beauty else "noisy"
+    if keep_noisy and not any(name.lower().startswith(f"{kept}.".lower()) for name in channels):
         suffixes = "RGB" if len(components) == 3 else "Y"
-        channels.update({f"noisy.{s}": channels[name] for s, name in zip(suffixes, components, strict=True)})
+        channels.update({f"{kept}.{s}": channels[name] for s, name in zip(suffixes, components, strict=True)})
     planes = radiance if len(components) == 3 else (radiance * _LUMA).sum(axis=0, keepdims=True)
     for name, pixels in zip(components, planes, strict=True):
         channels[name] = _cast(pixels, channels[name].dtype)

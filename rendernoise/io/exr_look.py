@@ -17,7 +17,9 @@ _TYPES = {0: np.uint32, 1: np.float16}
 
 
 def look(path: Path) -> Exr:
-    """The parts, channels, types and windows of a file; every pixel is 0 and takes no memory, attributes are left out.
+    """The parts, channels, types and windows of a file; every pixel is 0 and takes no memory.
+
+    Attributes are left out, but for the view that a part shows.
 
     Raises:
         ImageError: The file is missing, no EXR, truncated, deep, subsampled, or has no channels.
@@ -42,15 +44,17 @@ def cryptomattes(path: Path) -> tuple[str, ...]:
     )
 
 
-def roles_of(exr: Exr, path: Path, roles: Mapping[str, str] | None = None) -> dict[str, tuple[str, ...]]:
-    """Plane name to channel names; the error of a file without radiance names it.
+def roles_of(
+    exr: Exr, path: Path, roles: Mapping[str, str] | None = None, beauty: str | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Plane name to channel names; the error of a file without radiance names it. ``beauty`` is the radiance's layer.
 
     Raises:
         ImageError: There is no radiance.
         InputError: A role that was given does not exist.
     """
     try:
-        return resolve_roles(exr, roles)
+        return resolve_roles(exr, roles, beauty)
     except NoRadianceError as error:
         raise ImageError(f"{path}: {error.what}", error.cure) from None
 
@@ -77,4 +81,6 @@ def _part(data: Any, header: PartHeader) -> Part:
         channel: np.broadcast_to(_TYPES.get(kind, np.float32)(0), size)
         for channel, kind, *_ in channels_of(data, header)
     }
-    return Part(channels, data_window=window, name=name)
+    kind, _, _ = header.attributes.get("view", ("", 0, 0))
+    view = {"view": value_of(data, header, "view").decode("utf-8", "replace")} if kind == "string" else {}
+    return Part(channels, view, data_window=window, name=name)

@@ -7,14 +7,11 @@ Renderers name the same thing differently. A *layer* is what stands before a cha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 from rendernoise.errors import InputError
 from rendernoise.frame import PLANE_CHANNELS
-
-_RGB, _XYZ = ("R", "G", "B"), ("X", "Y", "Z")
-_SINGLE = ("Z", "T", "V", "Y", "R", "D", "DEPTH")
+from rendernoise.io.channel_layers import VIEWS, Layer, Scope, last_name, layers_of, scope_of
 
 #: Layer names of each role in order of preference: lower case, without spaces, underscores and dashes,
 #: and without the view layer before the last dot. ``denoise...`` comes first: it was made for this.
@@ -85,8 +82,10 @@ _CONTAINED = {"albedo": "albedo", "normal": "normal"}
 _NOT_CONTAINED = re.compile(r"var|mse|err|std|noisy|light")
 
 _NO_LAYER = ("none", "")
-#: Views of stereo images, as OpenEXR's ``multiView`` and most renderers name them.
-_VIEWS = ("left", "right")
+#: Names that mean a beauty in a view layer of its own; the others mean many things there. An image has none.
+_SURE_BEAUTIES = ("noisyimage", "combined", "rgba", "beauty")
+#: Layers that are made of the other ones: a file's only picture, and what Blender's compositor made.
+_WHOLE = ("", "composite")
 
 #: Layers of three colours that are no light: data, IDs, estimates, reflectance, and what is denoised already.
 _NO_LIGHT = re.compile(
@@ -97,72 +96,46 @@ _NO_LIGHT = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """Channels of one prefix, by their upper-case component (``R``, ``X``, ...)."""
-
-    name: str
-    channels: Mapping[str, str]
-
-    @property
-    def parent(self) -> str:
-        return self.name.rpartition(".")[0].lower()
-
-    @property
-    def key(self) -> str:
-        return re.sub(r"[ _-]", "", self.name.rpartition(".")[2].lower())
-
-    def pick(self, role: str) -> tuple[str, ...]:
-        """Channel names of this layer in the role's order; empty when they do not fit."""
-        wanted = {1: (), 2: (("X", "Y"), ("U", "V"), ("R", "G")), 3: (_RGB, _XYZ)}[PLANE_CHANNELS[role]]
-        if role == "motion2" and self.key in ("motion", "vector"):
-            wanted = (("Z", "W"), ("B", "A"))  # a second pair of vectors in the same layer
-        for components in wanted:
-            if all(c in self.channels for c in components):
-                return tuple(self.channels[c] for c in components)
-        if role in ("depth", "roughness"):
-            return next(((self.channels[c],) for c in _SINGLE if c in self.channels), ())
-        if role in ("radiance", "variance") and "Y" in self.channels:
-            return (self.channels["Y"],)
-        return ()
-
-
-def _layers(names: Iterable[str]) -> list[_Layer]:
-    grouped: dict[str, dict[str, str]] = {}
-    for name in names:
-        layer, _, component = name.rpartition(".")
-        if not layer and component.lower() in ("z", "depth"):
-            layer, component = component, "Z"  # Arnold and RenderMan write a bare Z or z
-        grouped.setdefault(layer, {}).setdefault(component.upper(), name)
-    return [_Layer(name, channels) for name, channels in grouped.items()]
-
-
-def resolve(channel_names: Iterable[str], overrides: Mapping[str, str] | None = None) -> dict[str, tuple[str, ...]]:
+def resolve(
+    channel_names: Iterable[str], overrides: Mapping[str, str] | None = None, beauty: str | None = None
+) -> dict[str, tuple[str, ...]]:
     """Plane name to channel names in component order, for every plane that is found.
 
-    Grey images give ``radiance`` one channel. Spelling is matched without regard to case.
+    Grey images give ``radiance`` one channel. Spelling is matched without regard to case. Features come from the
+    radiance's own view layer and view, or else from where no other beauty has its features.
 
     Args:
         channel_names: The channels of the file.
         overrides: Role to layer, channel, or ``a,b,c`` channels; ``none`` leaves the role out.
+        beauty: The radiance's layer, instead of an override; what overrides name in another beauty's view layer or
+            view is then not taken.
 
     Raises:
         InputError: An override names an unknown role, or a layer that is absent or does not fit.
     """
     names = list(dict.fromkeys(channel_names))
-    layers = _layers(names)
+    layers = layers_of(names)
     given = {role.strip().lower(): value.strip() for role, value in (overrides or {}).items()}
+    given |= {"radiance": beauty} if beauty else {}
     for role in given:
         if role not in _SPELLINGS:
             raise InputError(f"{role!r} is no role", f"Roles are {', '.join(_SPELLINGS)}")
 
     found: dict[str, tuple[str, ...]] = {}
-    parent = ""
+    home: Scope = ("", "")
+    owned = {layer.scope for layer in layers if _is_beauty(layer)}
     for role in _SPELLINGS:
-        if role in given:
-            channels = () if given[role].lower() in _NO_LAYER else _override(role, given[role], names, layers)
+        if role == "radiance" and role not in given:
+            channels = _find_radiance(layers)
+        elif role not in given:
+            channels = _find(role, layers, home, owned)
+        elif given[role].lower() in _NO_LAYER:
+            channels = ()
         else:
-            channels = _find(role, layers, parent)
+            exactly = [layer for layer in layers if layer.name == beauty] if beauty and role == "radiance" else layers
+            channels = _override(role, given[role], names, exactly, home)
+            if beauty and role != "radiance" and not _may_use(home, scope_of(channels), owned):
+                channels = _find(role, layers, home, owned)
         if role == "motion2" and role not in given and channels == found.get("motion"):
             channels = ()  # vectors in one direction alone
         if role == "motion2" and role not in given and "motion" not in found:
@@ -170,69 +143,94 @@ def resolve(channel_names: Iterable[str], overrides: Mapping[str, str] | None = 
         if channels:
             found[role] = channels
         if role == "radiance" and channels:
-            # Features are taken from the radiance's own view layer before those of another.
-            parent = channels[0].rpartition(".")[0].rpartition(".")[0].lower()
+            home = scope_of(channels)
     if "radiance" not in found and "radiance" not in given:
         taken = {name for channels in found.values() for name in channels}
-        alone = [c for c in (_rgb(layer) for layer in layers) if c and not taken.intersection(c)]
+        alone = [c for c in (layer.rgb for layer in layers) if c and not taken.intersection(c)]
         if len(alone) == 1:
             found = {"radiance": alone[0], **found}
     return found
 
 
 def color_layers(
-    channel_names: Iterable[str], resolved: Mapping[str, tuple[str, ...]], ids: Iterable[str] = ()
-) -> dict[str, tuple[str, ...]]:
+    channel_names: Iterable[str], beauties: Sequence[Mapping[str, tuple[str, ...]]], ids: Iterable[str] = ()
+) -> list[dict[str, tuple[str, ...]]]:
     """Layers of light beside the radiance, which a denoiser may work on: layer name to its R, G and B channels.
 
-    They have R, G and B, no role, and no name that says data. Another beauty of the radiance's own view layer is none.
+    They have R, G and B, no role, and no name that says data. Another beauty of a radiance's own view layer is none.
 
     Args:
         channel_names: The channels of the file.
-        resolved: Its roles, from :func:`resolve`.
+        beauties: Roles from :func:`resolve`, for each beauty that is denoised.
         ids: Where names of Cryptomatte layers begin, as the file's header says them.
+
+    Returns:
+        The layers of each beauty: those in its own view layer and view; the first one has all that stand elsewhere.
     """
-    taken = {name for channels in resolved.values() for name in channels}
+    taken = {name for resolved in beauties for channels in resolved.values() for name in channels}
     data = {spelling for role, spellings in _SPELLINGS.items() if role != "radiance" for spelling in spellings}
     begins = tuple(name.lower() for name in ids)
-    own = resolved["radiance"][0].rpartition(".")[0].rpartition(".")[0].lower()
-    found: dict[str, tuple[str, ...]] = {}
-    for layer in _layers(channel_names):
-        channels = _rgb(layer)
-        beauty = layer.key in _SPELLINGS["radiance"] and layer.parent == own
+    homes = [scope_of(resolved["radiance"]) for resolved in beauties]
+    found: list[dict[str, tuple[str, ...]]] = [{} for _ in beauties]
+    for layer in layers_of(channel_names):
+        channels = layer.rgb
+        beauty = layer.key in _SPELLINGS["radiance"] and layer.scope in homes
         named_data = layer.key in data or _NO_LIGHT.search(layer.key) or layer.name.lower().startswith(begins)
         if layer.name and channels and not (beauty or named_data or taken.intersection(channels)):
-            found[layer.name] = channels
+            found[homes.index(layer.scope) if layer.scope in homes else 0][layer.name] = channels
     return found
 
 
 def other_beauties(channel_names: Iterable[str], resolved: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Layers of other views and view layers that are named like a beauty: ``right``, ``ViewLayer2.Combined``.
+    """Layers of other views and view layers that are a beauty, one of each: ``right``, ``ViewLayer2.Combined``.
 
     Args:
         channel_names: The channels of the file.
         resolved: Its roles, from :func:`resolve`.
     """
-    own = resolved["radiance"][0].rpartition(".")[0].rpartition(".")[0].lower()
-    spellings = ("combined", "rgba", "beauty", *_VIEWS)
-    return [
-        layer.name
-        for layer in _layers(channel_names)
-        if layer.key in spellings and _rgb(layer) and not set(_rgb(layer)) & set(resolved["radiance"])
-        if layer.parent != own or layer.key in _VIEWS
+    home = scope_of(resolved["radiance"])
+    found: dict[Scope, Layer] = {}
+    for layer in layers_of(channel_names):
+        if layer.name and layer.scope != home and _is_beauty(layer):
+            other = found.setdefault(layer.scope, layer)
+            found[layer.scope] = min(other, layer, key=lambda each: _SPELLINGS["radiance"].index(each.key))
+    return [layer.name for layer in found.values() if not set(layer.pick("radiance")) & set(resolved["radiance"])]
+
+
+def _is_beauty(layer: Layer) -> bool:
+    """Whether a layer is the beauty of its view layer and view beyond doubt."""
+    sure = layer.key in _SURE_BEAUTIES or (layer.stem == "" and layer.key == "")
+    return sure and bool(layer.pick("radiance"))
+
+
+def _may_use(home: Scope, scope: Scope, owned: set[Scope]) -> bool:
+    """Whether a beauty's features may come from a view layer and view, where some have a beauty of their own.
+
+    Another view looks from elsewhere, so its features never fit. Another view layer shows other things.
+    """
+    if scope == home:
+        return True
+    if scope[1] != home[1]:
+        return not (scope[1] and home[1]) and scope not in owned
+    return scope not in owned or scope[0] == "" or home[0] in _WHOLE
+
+
+def _find_radiance(layers: list[Layer]) -> tuple[str, ...]:
+    spellings, views = _SPELLINGS["radiance"], ("", *VIEWS)
+    ranked = [
+        (views.index(layer.view), spellings.index(layer.key), layer.scope[0] not in _WHOLE, order, channels)
+        for order, layer in enumerate(layers)
+        if layer.key in spellings and (channels := layer.pick("radiance"))
     ]
+    return min(ranked)[-1] if ranked else ()
 
 
-def _rgb(layer: _Layer) -> tuple[str, ...]:
-    return tuple(layer.channels[c] for c in _RGB) if all(c in layer.channels for c in _RGB) else ()
-
-
-def _find(role: str, layers: list[_Layer], parent: str) -> tuple[str, ...]:
+def _find(role: str, layers: list[Layer], home: Scope, owned: set[Scope]) -> tuple[str, ...]:
     spellings = _SPELLINGS[role]
-    ranked: list[tuple[int, bool, int, tuple[str, ...]]] = []
+    ranked: list[tuple[int, int, int, tuple[str, ...]]] = []
     for order, layer in enumerate(layers):
         channels = layer.pick(role)
-        if not channels:
+        if not channels or not _may_use(home, layer.scope, owned):
             continue
         if layer.key in spellings:
             rank = spellings.index(layer.key)
@@ -242,13 +240,13 @@ def _find(role: str, layers: list[_Layer], parent: str) -> tuple[str, ...]:
             rank = len(spellings)  # Mitsuba: depth is .T whatever the user called it
         else:
             continue
-        ranked.append((rank, layer.parent != parent, order, channels))
-    if role == "radiance":
-        return min(ranked)[3] if ranked else ()
-    return min(ranked, key=lambda r: (r[1], r[0], r[2]))[3] if ranked else ()
+        # The radiance's own view layer and view come before all spellings.
+        apart = sum(a != b for a, b in zip(layer.scope, home, strict=True))
+        ranked.append((apart, rank, order, channels))
+    return min(ranked)[-1] if ranked else ()
 
 
-def _override(role: str, value: str, names: list[str], layers: list[_Layer]) -> tuple[str, ...]:
+def _override(role: str, value: str, names: list[str], layers: list[Layer], home: Scope) -> tuple[str, ...]:
     count = PLANE_CHANNELS[role]
     spelled = {name.lower(): name for name in reversed(names)}
     listed = [part.strip() for part in value.split(",")]
@@ -256,8 +254,10 @@ def _override(role: str, value: str, names: list[str], layers: list[_Layer]) -> 
         chosen = tuple(part if part in names else spelled[part.lower()] for part in listed)
         if len(chosen) == count or role in ("radiance", "variance", "albedo"):
             return chosen
-    matching = [layer for layer in layers if layer.name.lower() == value.lower()]
-    matching += [layer for layer in layers if layer.name.rpartition(".")[2].lower() == value.lower()]
+    matching = [layer for layer in layers if layer.name == value]
+    matching += [layer for layer in layers if layer.name.lower() == value.lower()]
+    last = [layer for layer in layers if value.lower() in (last_name(layer.name), last_name(layer.stem))]
+    matching += sorted(last, key=lambda layer: layer.scope != home)
     for layer in matching:
         if channels := layer.pick(role):
             return channels

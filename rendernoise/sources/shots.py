@@ -41,6 +41,7 @@ class Shots:
         roles: Plane name to layer, where names do not tell.
         emit: Takes notes.
         light: Windows over which light is compared.
+        beauty: The radiance's layer, where files have several; None for the first one.
     """
 
     def __init__(
@@ -52,9 +53,11 @@ class Shots:
         *,
         asked: bool = False,
         light: Windows = WIDE,
+        beauty: str | None = None,
     ) -> None:
+        self.roles, self.beauty = roles, beauty
         self._light = light
-        self._roles, self._emit = roles, emit
+        self._emit = emit
         self._asked = window if asked else 0
         self._files = {files.path: files for files in known}
         self._order: dict[str, list[Path]] = {}
@@ -85,6 +88,11 @@ class Shots:
             return read(self._files[path])
 
         self._neighbours = Neighbours(self._window, renders)
+
+    def look(self, files: FrameFiles, renders: Sequence[Frame]) -> None:
+        """Remember what the renders of a frame show, which are at hand; they need not be read again."""
+        if self.helped(files) and self._neighbours is not None:
+            self._neighbours.look(files.path, renders)
 
     def prepare(self, planned: Iterable[FrameFiles]) -> None:
         """Find what the sequences of some frames are warped by, and say it."""
@@ -137,12 +145,12 @@ class Shots:
                 self._note(text)
 
     def _read(self, path: Path) -> Frame:
-        return read_frame(path, roles=self._roles, number=self._files[path].number)
+        return read_frame(path, roles=self.roles, number=self._files[path].number, beauty=self.beauty)
 
     def _channels(self, paths: Iterable[Path]) -> dict[str, tuple[str, ...]]:
         for path in paths:
             try:
-                return roles_of(look(path), path, self._roles)
+                return roles_of(look(path), path, self.roles, self.beauty)
             except (ImageError, InputError):
                 continue  # said when its own turn comes
         return {}
@@ -150,4 +158,4 @@ class Shots:
     def _note(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
-            self._emit({"event": "note", "text": text})
+            self._emit({"event": "note", "text": f"{self.beauty}: {text}" if self.beauty else text})

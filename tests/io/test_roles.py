@@ -7,7 +7,7 @@ import random
 import pytest
 
 from rendernoise.errors import InputError
-from rendernoise.io.roles import describe, resolve
+from rendernoise.io.roles import color_layers, describe, other_beauties, resolve
 
 
 def layer(name: str, components: str = "RGB") -> list[str]:
@@ -54,6 +54,22 @@ FILES = {
     "cycles, two view layers": (
         layer("B.Combined") + layer("A.Denoising Albedo") + layer("B.Denoising Albedo") + layer("A.Normal", "XYZ"),
         {"radiance": layer("B.Combined"), "albedo": layer("B.Denoising Albedo"), "normal": layer("A.Normal", "XYZ")},
+    ),
+    "cycles, a view layer without features": (
+        layer("B.Combined") + layer("A.Combined") + layer("B.Denoising Albedo") + layer("normal", "XYZ"),
+        {"radiance": layer("B.Combined"), "albedo": layer("B.Denoising Albedo"), "normal": layer("normal", "XYZ")},
+    ),
+    "cycles, composited": (
+        layer("Composite.Combined") + layer("ViewLayer.Combined") + layer("ViewLayer.Denoising Albedo"),
+        {"radiance": layer("Composite.Combined"), "albedo": layer("ViewLayer.Denoising Albedo")},
+    ),
+    "both views by name": (
+        layer("left") + layer("right") + layer("albedo.left") + layer("albedo.right") + layer("N", "XYZ"),
+        {"radiance": layer("left"), "albedo": layer("albedo.left"), "normal": layer("N", "XYZ")},
+    ),
+    "the default view has no name": (
+        [*RGB, *layer("right"), *layer("albedo.right"), *layer("normal", "XYZ")],
+        {"radiance": RGB, "normal": layer("normal", "XYZ")},
     ),
     "arnold": (
         [*RGB, "A", *layer("albedo"), *layer("denoise_albedo"), *layer("N", "XYZ"), "Z", *layer("variance")],
@@ -140,6 +156,45 @@ def test_overrides() -> None:
 def test_wrong_overrides_list_candidates(overrides: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match="(?s)" + message):
         resolve([*RGB, *layer("alb"), "depth.Z"], overrides)
+
+
+def test_other_beauties_and_their_features() -> None:
+    """Each has those of its own view layer and view; what has no beauty beside it is for all."""
+    channels = [
+        *layer("A.Combined"),
+        *layer("A.albedo"),
+        *layer("A.n", "XYZ"),
+        *layer("B.Combined"),
+        *layer("B.albedo"),
+    ]
+    channels += [*layer("depth", "Z"), *layer("A.diffuse.rgb"), *layer("A.Noisy Image")]
+    main = resolve(channels)
+    assert main["radiance"] == tuple(layer("A.Noisy Image"))
+    assert other_beauties(channels, main) == ["B.Combined"]
+    other = resolve(channels, None, "B.Combined")
+    assert other == {"radiance": tuple(layer("B.Combined")), "albedo": tuple(layer("B.albedo")), "depth": ("depth.Z",)}
+    # What the user says of the first one is not for the other one, but what he leaves out is.
+    given = {"normal": "A.n", "albedo": "albedo", "depth": "none"}
+    assert resolve(channels, given, "B.Combined") == {"radiance": other["radiance"], "albedo": other["albedo"]}
+    assert resolve(channels, given)["normal"] == tuple(layer("A.n", "XYZ"))
+    with pytest.raises(InputError, match=r"C\.Combined is not in the file"):
+        resolve(channels, None, "C.Combined")
+
+
+def test_features_of_another_view_do_not_fit() -> None:
+    channels = [*RGB, *layer("albedo"), *layer("right"), *layer("normal.right", "XYZ")]
+    assert other_beauties(channels, resolve(channels)) == ["right"]
+    assert set(resolve(channels)) == {"radiance", "albedo"}
+    assert set(resolve(channels, None, "right")) == {"radiance", "normal"}
+    assert resolve(channels, {"radiance": "right"}) == resolve(channels, None, "right")
+
+
+def test_light_belongs_to_the_beauty_of_its_layer() -> None:
+    channels = [*layer("A.Combined"), *layer("A.key"), *layer("B.Combined"), *layer("B.key"), *layer("C.key")]
+    main = resolve(channels)
+    both = [main, resolve(channels, None, "B.Combined")]
+    assert [list(own) for own in color_layers(channels, both)] == [["A.key", "C.key"], ["B.key"]]
+    assert [list(own) for own in color_layers(channels, [main])] == [["A.key", "B.Combined", "B.key", "C.key"]]
 
 
 def test_describe() -> None:
