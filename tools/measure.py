@@ -1,9 +1,8 @@
 """Measure what README.md and docs/denoiser.md claim; every figure there comes from one of these.
 
-Usage: ``python tools/measure.py scenes|targets|losses|training|neighbours|sequence|large|shot|aovs|alpha|overhead|memory
-|all [--shared DIR] [--out DIR]``. Each prints a Markdown table and writes ``DIR/NAME.json`` with the command, the machine
-and the versions. Scenes that are not in the repository are looked for in ``--shared`` and left out, with a line, when
-absent.
+Usage: ``python tools/measure.py NAME|all [--shared DIR] [--out DIR]``, names by ``--help``. Each prints a table and
+writes ``DIR/NAME.json`` with the command, the machine and the versions. Scenes that are not in the repository are
+looked for in ``--shared`` and left out, with a line, when absent.
 """
 
 from __future__ import annotations
