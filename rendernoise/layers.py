@@ -23,7 +23,7 @@ from rendernoise.frame import HISTORY_PLANES, Frame, FramePair, Plane
 from rendernoise.guard import merge_halves
 from rendernoise.io.exr import Exr, replace_channels, resolve_roles
 from rendernoise.io.exr_look import cryptomattes, look, size_text
-from rendernoise.io.roles import color_layers
+from rendernoise.io.roles import color_layers, color_pass, is_share
 
 #: Where a layer is 0 within so many px on each side it stays 0. With fewer, the gaps between the samples of a rare
 #: light would show in what is denoised.
@@ -45,6 +45,8 @@ class Layers:
 
     Args:
         colors: Layer name to its R, G and B channels, names as in ``Exr.channel_map``.
+        tints: Of layers that must be multiplied by a colour to be light (:func:`rendernoise.io.roles.color_pass`), the
+            channels of that colour.
         alpha: The alpha channel; None leaves alpha as it is.
         roles: Plane name to layer, where names do not tell.
         note: Takes what is worth telling.
@@ -56,6 +58,7 @@ class Layers:
     roles: Mapping[str, str] | None = None
     note: Callable[[str], None] = lambda text: None
     beauty: str | None = None
+    tints: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     _said: set[str] = field(default_factory=set[str], compare=False)
 
     @classmethod
@@ -101,12 +104,12 @@ class Layers:
         if alpha == "denoise" and not any(alphas):
             beside = " ".join(found[0]["radiance"])
             raise InputError(f"{path} has no alpha beside {beside}", "Leave --alpha denoise out")
-        return {
-            beauty: cls(
-                {n: own[n] for pattern in patterns for n in own if _matches(n, pattern)}, its, roles, note, beauty
-            )
-            for beauty, own, its in zip(beauties, there, alphas, strict=True)
-        }
+        layers: dict[str | None, Layers] = {}
+        for beauty, own, its in zip(beauties, there, alphas, strict=True):
+            chosen = {n: own[n] for pattern in patterns for n in own if _matches(n, pattern)}
+            tints = {n: tint for n in chosen if (tint := color_pass(floats, n))}
+            layers[beauty] = cls(chosen, its, roles, note, beauty, tints)
+        return layers
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -137,16 +140,32 @@ class Layers:
 
         noisy = {name: each(channels) for name, channels in self.colors.items()}
         self._warn(noisy, path)
+        tints = {name: each(channels) for name, channels in self.tints.items()}
+        shares = {name: planes for name, planes in noisy.items() if is_share(name)}
+        holds = len(beauty) == 3 and self._sum_up(renders, shares, {}, beauty)
+        if holds:
+            tints = {}
+        noisy |= {name: _times(noisy[name], own) for name, own in tints.items()}
+        if tints and len(beauty) == 3:
+            holds = self._sum_up(renders, {name: noisy[name] for name in shares}, tints, beauty)
+        if shares:
+            self._tell_sum(list(shares), holds, bool(tints))
         clean = {
             name: np.mean(noisy[name], axis=0)
             if all(map(_drawn, noisy[name]))
             else clean_layer(denoiser, frames, noisy[name])
             for name in self.colors
         }
+        # What is multiplied by 0 can be nobody's share.
+        clean |= {name: np.where(own[0] > 0, clean[name], 0) for name, own in tints.items()}
         lit = {name: np.where(_settled(noisy[name], 0), 0, plane) for name, plane in clean.items()}
-        if len(beauty) == 3 and self._sum_up(renders, noisy, beauty):
+        if holds:
             written = _planes(replace_channels(exr, dict(zip(beauty, radiance, strict=True))), beauty, beauty[0], path)
-            lit = dict(zip(clean, split(written, list(lit.values()), list(clean.values())), strict=True))
+            parts = split(written, [lit[name] for name in shares], [clean[name] for name in shares])
+            lit |= dict(zip(shares, parts, strict=True))
+        lit |= {
+            name: np.where(own[0] > 0, lit[name] / np.where(own[0] > 0, own[0], 1), 0) for name, own in tints.items()
+        }
         pixels = {c: p for name, plane in lit.items() for c, p in zip(self.colors[name], plane, strict=True)}
         if self.alpha:
             alphas = each((self.alpha,))
@@ -168,22 +187,31 @@ class Layers:
             self._said.add(text)
             self.note(f"{self.beauty}: {text}" if self.beauty else text)
 
-    def _sum_up(self, renders: Sequence[Render], noisy: Mapping[str, list[Plane]], beauty: tuple[str, ...]) -> bool:
-        """Whether the layers are shares of the radiance, in each half; and say it."""
-        if not self.colors:
-            return False
-        roundings = [_rounding(renders[0][0], channels) for channels in (*self.colors.values(), beauty)]
-        holds = all(
-            sums_up([noisy[name][i] for name in self.colors], frame.radiance, roundings[:-1], roundings[-1])
+    def _sum_up(
+        self,
+        renders: Sequence[Render],
+        shares: Mapping[str, list[Plane]],
+        tints: Mapping[str, object],
+        beauty: tuple[str, ...],
+    ) -> bool:
+        """Whether layers, some of them multiplied by a colour, are shares of the radiance, in each half."""
+        exr = renders[0][0]
+        roundings = [
+            _rounding(exr, self.colors[name]) + (_rounding(exr, self.tints[name]) if name in tints else 0)
+            for name in shares
+        ]
+        return bool(shares) and all(
+            sums_up([planes[i] for planes in shares.values()], frame.radiance, roundings, _rounding(exr, beauty))
             for i, (_, frame) in enumerate(renders)
         )
-        names = ", ".join(self.colors)
+
+    def _tell_sum(self, names: Sequence[str], holds: bool, tinted: bool) -> None:
+        times = " (times their colour passes)" if tinted else ""
         self._say(
-            f"{names} sum up to the radiance, and do when denoised"
+            f"{', '.join(names)}{times} sum up to the radiance, and do when denoised"
             if holds
-            else f"{names} do not sum up to the radiance: each is denoised by itself"
+            else f"{', '.join(names)}{times} do not sum up to the radiance: each is denoised by itself"
         )
-        return holds
 
 
 def sums_up(layers: Sequence[Plane], radiance: Plane, roundings: Sequence[float], rounding: float) -> bool:
@@ -257,6 +285,12 @@ def _planes(exr: Exr, channels: tuple[str, ...], beauty: str, path: Path) -> Pla
             )
     own = [part.channels[places[name][1]] for name, part in zip(channels, parts, strict=False)]
     return np.stack(own).astype(np.float32)
+
+
+def _times(layers: Sequence[Plane], tints: Sequence[Plane]) -> list[Plane]:
+    """Layers multiplied by colours; 0 where a colour is 0 or no colour."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return [np.where(tint > 0, layer * tint, 0) for layer, tint in zip(layers, tints, strict=True)]
 
 
 def clean_layer(denoiser: Denoiser, frames: Sequence[Frame], layers: Sequence[Plane]) -> Plane:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,16 @@ from rendernoise.render.analytic import AnalyticRenderer
 from rendernoise.render.camera import Camera, View, look_at
 from rendernoise.sources import decoding
 
-FRAMES = range(1, 6)
+FRAMES = range(1, 5)
 Channels = dict[str, Any]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def picture(number: int, seed: int, other: bool) -> Channels:
@@ -223,7 +231,7 @@ def test_chunks_and_in_place_give_the_same_files(tmp_path: Path, shots: Callable
     source = shots("views")
     run(source / "r.a.####.exr", tmp_path / "whole")
     whole = contents(tmp_path / "whole")
-    for frames in ("1,2", "3-5"):
+    for frames in ("1", "2-4"):
         run(source / "r.a.####.exr", tmp_path / "chunks", frames=frames)
     assert contents(tmp_path / "chunks") == whole
     place = tmp_path / "place"

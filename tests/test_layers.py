@@ -147,6 +147,42 @@ def test_layers_that_sum_up_still_do(
     assert np.array_equal(planes(out, "")[0], planes(tmp_path / "alone" / "x.0001.exr", "")[0])
 
 
+@pytest.mark.parametrize("spelled", [("Diffuse Direct", "Diffuse Color"), ("DiffDir", "DiffCol")], ids=" ".join)
+def test_light_that_its_colour_was_taken_from(
+    tmp_path: Path, weights: Path, spelled: tuple[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Cycles' passes sum up when each is multiplied by its colour, which stays as it is, black where nothing is."""
+    direct, color = spelled
+    indirect = direct.replace("Direct", "Indirect") if "Direct" in direct else "DiffInd"
+    tint = np.random.default_rng(9).uniform(0.1, 0.9, (3, H, W)).astype(np.float32)
+    tint[:, :, :5] = 0
+    parts = {f"V.{direct}": light(1), f"V.{indirect}": light(2)}
+    parts = {name: np.where(tint > 0, plane, 0).astype(np.float32) for name, plane in parts.items()}
+    lit, sky = np.sum([tint * plane for plane in parts.values()], axis=0), light(3)
+    noise = {"V.AO": light(4) % 1}
+    layers = [
+        layer(name, plane) for name, plane in {**parts, **noise, "V.Environment": sky, f"V.{color}": tint}.items()
+    ]
+    source = write(tmp_path / "x.exr", layer("V.Combined", lit + sky), *layers)
+    out = tmp_path / "out" / "x.exr"
+    assert denoise(source, "--weights", weights, "--aov", "*", "--out", out.parent) == 0
+    said = capfd.readouterr().out
+    assert f"V.{direct}, V.{indirect}, V.Environment (times their colour passes) sum up to the radiance" in said
+    changed = {f"{name}.{c}" for name in ("V.Combined", *parts, *noise, "V.Environment") for c in "RGB"}
+    same_but(source, out, *changed)
+    after = dict(zip(("beauty", *parts, "sky"), planes(out, "V.Combined", *parts, "V.Environment"), strict=True))
+    total = sum(tint.astype(np.float64) * after[name] for name in parts) + after["sky"]
+    np.testing.assert_allclose(total, after["beauty"], rtol=1e-5)
+    assert not any(after[name][:, :, :5].any() for name in parts)
+    # One of them alone is denoised as light too.
+    assert denoise(source, "--weights", weights, "--aov", direct, "--out", tmp_path / "one") == 0
+    assert f"V.{direct} (times their colour passes) do not sum up" in capfd.readouterr().out
+    frame = read_frame(write(tmp_path / "alone.exr", layer("", tint * parts[f"V.{direct}"])))
+    expected = Denoiser.load(weights, "cpu").radiance(frame)
+    (one,) = planes(tmp_path / "one" / "x.exr", f"V.{direct}")
+    np.testing.assert_allclose((tint * one)[:, :, 20:], expected[:, :, 20:], rtol=1e-5)
+
+
 def test_layers_that_do_not_sum_up_are_denoised_each(
     tmp_path: Path, weights: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,8 @@ Runs under Blender's own Python module, not under ours (``pip install bpy`` into
 
 It writes OUT/NAME.a.0001.exr for the first seed and NAME.b. for the second (NAME.0001.exr for one seed alone):
 multi-layer EXR with Combined, the denoising passes, Vector, Position, Depth and Object Index (1 for what moves).
+--full adds what a compositor wants: Cryptomattes, light passes with their colours, and a second view layer, ``Moving``,
+that shows what moves alone, in the light of all. docs/blender.md denoises such files.
 """
 
 from __future__ import annotations
@@ -18,6 +20,10 @@ from pathlib import Path
 import bpy
 
 RADIUS = 0.55  # of the ball
+FULL = [
+    f"{light}_{what}" for light in ("diffuse", "glossy", "transmission") for what in ("direct", "indirect", "color")
+]
+FULL += ["emit", "environment", "cryptomatte_object", "cryptomatte_material"]
 
 
 def build(width: int, height: int, turn: float) -> bpy.types.Scene:
@@ -38,6 +44,11 @@ def build(width: int, height: int, turn: float) -> bpy.types.Scene:
     _plane("card", 0.9, (0, 0, 0), (math.pi / 2, 0, 0.2), card)
     sheet = bpy.context.object
     ball.pass_index = sheet.pass_index = 1
+    moving = bpy.data.collections.new("moving")
+    scene.collection.children.link(moving)
+    for thing in (ball, sheet):
+        moving.objects.link(thing)
+        scene.collection.objects.unlink(thing)
     for frame in range(-2, 41):  # moves as straight lines between whole frames, with some acceleration
         ball.location = (-1.1 + 0.16 * frame + 0.004 * frame**2, 0.2, RADIUS + 0.15 + 0.03 * frame)
         ball.rotation_euler = (0, turn * frame, 0)
@@ -99,11 +110,20 @@ def _camera(scene: bpy.types.Scene) -> None:
         camera.keyframe_insert("rotation_euler", frame=frame)
 
 
-def passes(scene: bpy.types.Scene) -> None:
-    layer = scene.view_layers[0]
-    layer.name = "ViewLayer"
-    layer.use_pass_vector = layer.use_pass_position = layer.use_pass_z = layer.use_pass_object_index = True
-    layer.cycles.denoising_store_passes = True
+def passes(scene: bpy.types.Scene, full: bool) -> None:
+    scene.view_layers[0].name = "ViewLayer"
+    if full:
+        still = bpy.data.collections.new("still")
+        scene.collection.children.link(still)
+        for thing in list(scene.collection.objects):
+            still.objects.link(thing)
+            scene.collection.objects.unlink(thing)
+        scene.view_layers.new("Moving").layer_collection.children["still"].indirect_only = True
+    for layer in scene.view_layers:
+        layer.use_pass_vector = layer.use_pass_position = layer.use_pass_z = layer.use_pass_object_index = True
+        layer.cycles.denoising_store_passes = True
+        for name in FULL if full else ():
+            setattr(layer, f"use_pass_{name}", True)
     scene.render.engine = "CYCLES"
     scene.cycles.device, scene.cycles.use_denoising, scene.cycles.use_adaptive_sampling = "CPU", False, False
     scene.render.use_motion_blur = False  # Cycles fills Vector only without
@@ -122,10 +142,11 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1", help="one for each half")
     parser.add_argument("--name", default="shot")
     parser.add_argument("--turn", type=float, default=0.06, help="radians that the ball turns in a frame")
+    parser.add_argument("--full", action="store_true", help="Cryptomattes, light passes and a second view layer")
     parser.add_argument("--half-floats", action="store_true", help="16 bits a channel")
     options = parser.parse_args()
     scene = build(*map(int, options.size.split("x")), options.turn)
-    passes(scene)
+    passes(scene, options.full)
     if options.half_floats:
         scene.render.image_settings.color_depth = "16"
     scene.cycles.samples = options.spp

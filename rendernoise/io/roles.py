@@ -95,6 +95,10 @@ _NO_LIGHT = re.compile(
     r"|^(uvw?|st|ng|tangent|dpdu|dpdv|[pn](ref|world|object|camera)|worldpos|objectpos|barycentrics?)$"
 )
 
+#: Cycles' light without the colour of what scatters it, DiffDir or Diffuse Direct; and what is noisy but no light.
+_DIVIDED = re.compile(r"^(diff|diffuse|gloss|glossy|trans|transmission|subsurface)(dir|direct|ind|indirect)$")
+_NO_SHARES = ("ao", "ambientocclusion", "shadow", "shadows", "shadowcatcher")
+
 
 def resolve(
     channel_names: Iterable[str], overrides: Mapping[str, str] | None = None, beauty: str | None = None
@@ -179,6 +183,28 @@ def color_layers(
         if layer.name and channels and not (beauty or named_data or taken.intersection(channels)):
             found[homes.index(layer.scope) if layer.scope in homes else 0][layer.name] = channels
     return found
+
+
+def color_pass(channel_names: Iterable[str], layer: str) -> tuple[str, ...]:
+    """The R, G and B that a layer of Cycles must be multiplied by to be light; empty where there are none.
+
+    Diffuse, glossy and transmitted light are kept divided by the mean colour of what scatters it, so that
+    Combined = Diffuse Color · (Diffuse Direct + Diffuse Indirect) + ... + Emission + Environment.
+
+    Args:
+        channel_names: The channels of the file.
+        layer: Name of the layer.
+    """
+    layers = layers_of(channel_names)
+    own = next(each for each in layers if each.name == layer)
+    kind = _DIVIDED.match(own.key)
+    keys = (f"{kind[1]}col", f"{kind[1]}color") if kind else ()
+    return next((each.rgb for each in layers if each.key in keys and each.scope == own.scope), ())
+
+
+def is_share(layer: str) -> bool:
+    """Whether a layer may be a share of the beauty by its name; how much sky or shadow is seen is none."""
+    return layers_of([f"{layer}.R"])[0].key not in _NO_SHARES
 
 
 def other_beauties(channel_names: Iterable[str], resolved: Mapping[str, tuple[str, ...]]) -> list[str]:
