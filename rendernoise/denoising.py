@@ -49,9 +49,10 @@ def run_denoise(config: DenoiseConfig, emit: Emit = lambda event: None) -> Outco
         raise InputError("--weights none cannot denoise", "Use base, or a file as train and online write it")
     denoiser = Denoiser(loaded.model, loaded.provenance, pick_device(config.device), spins=config.spins)
     if config.train_s is not None and not config.dry_run:
+        beauties = Beauties(known, config.roles, denoiser.model.needs)
         # A layer that is not there is told before a minute of training, not after it.
         files, _ = first_roles(planned, roles=config.roles)
-        find_layers(files, Beauties(known, config.roles), config.aov, config.alpha)
+        find_layers(files, beauties, config.aov, config.alpha)
         denoiser = train_on_shot(
             denoiser,
             planned,
@@ -59,7 +60,7 @@ def run_denoise(config: DenoiseConfig, emit: Emit = lambda event: None) -> Outco
             weights=config.weights,
             window=config.window,
             seed=config.seed,
-            roles=config.roles,
+            beauties=beauties,
             keep=config.skip_existing or config.resume,
             overwrite=config.overwrite,
             emit=emit,

@@ -18,14 +18,15 @@ from rendernoise.errors import InputError, RunError
 from rendernoise.frame import HISTORY_PLANES
 from rendernoise.io.atomic import make_directory
 from rendernoise.io.exr import read_frame
-from rendernoise.io.exr_look import size_text
+from rendernoise.io.exr_look import look, roles_of, size_text
 from rendernoise.job import Emit, Limit, Training
 from rendernoise.losses import get_loss
 from rendernoise.recipes import CORE_STEP_S, MAX_VISITS_FROM_BASE, steps_that_pixels_bear, wants_symmetries
 from rendernoise.sources.autocorrelation import noise_correlation, same_noise
 from rendernoise.sources.batching import CropBatcher, CropPlan
+from rendernoise.sources.beauties import Beauties
 from rendernoise.sources.blind_spot import CELL_PX, BlindSpotBatcher
-from rendernoise.sources.exr_pairs import ExrPairs, PairFiles
+from rendernoise.sources.exr_pairs import PLANES, ExrPairs, PairFiles
 from rendernoise.sources.reading import read_pairs
 from rendernoise.sources.shots import FrameFiles
 from rendernoise.sources.store import PairStore
@@ -34,7 +35,8 @@ from rendernoise.trainer import Trainer, TrainerOptions
 WEIGHTS = "weights.safetensors"
 #: Frames on each side that frames learn from, as in ``train``.
 WINDOW = 8
-#: Frames that are trained on: a minute's crops come from no more, and reading all of a long shot takes longer.
+#: Frames that are trained on, in all beauties: a minute's crops come from no more, and reading all of a long shot takes
+#: longer.
 MOST_FRAMES = 48
 #: Longer shots give runs of so many consecutive frames, as neighbours help each other.
 RUN_FRAMES = 8
@@ -56,7 +58,7 @@ def train_on_shot(
     weights: str = "base",
     window: int | None = None,
     seed: int = 0,
-    roles: Mapping[str, str] | None = None,
+    beauties: Beauties | None = None,
     keep: bool = False,
     overwrite: bool = False,
     emit: Emit = lambda event: None,
@@ -73,7 +75,7 @@ def train_on_shot(
         weights: What the weights to start from are called.
         window: Frames on each side that frames know of; None for 8.
         seed: Seed of the crops.
-        roles: Plane name to layer, where names do not tell.
+        beauties: Which of the files are trained on, and where their planes are; by default all that names tell.
         keep: Take the weights of OUT, where an interrupted run left some.
         overwrite: Replace frames and weights that exist.
         emit: Called with notes, frames that were read, and training.
@@ -91,7 +93,9 @@ def train_on_shot(
         emit({"event": "note", "text": f"trained already: {kept}"})
         return _like(denoiser, Denoiser.load(kept, denoiser.device.type))
     _refuse_to_replace([*(files.out for files in planned if not keep), kept], kept, overwrite=overwrite)
-    source = ExrPairs(files=_spread([_as_pair(files) for files in planned]), roles=roles)
+    beauties = beauties or Beauties(planned, None)
+    roles = beauties.roles
+    source = ExrPairs(files=_pairs(planned, beauties), roles=roles)
     pairs = source.files[0].b is not None
     _check(source, denoiser, weights)
     if pairs:
@@ -101,8 +105,9 @@ def train_on_shot(
         text = "blind spots help some shots and harm others (docs/denoiser.md); a second seed as --half is better"
         emit({"event": "note", "text": text})
     what = "both halves of" if pairs else "blind spots of"
-    emit({"event": "note", "text": f"training on {what} {len(source)} of {len(planned)} frame(s) for {seconds:g} s"})
-    knows_time = len(source) > 1 and "history" in denoiser.model.spec.planes
+    count = len({(files.a, files.b) for files in source.files})
+    emit({"event": "note", "text": f"training on {what} {count} of {len(planned)} frame(s) for {seconds:g} s"})
+    knows_time = count > 1 and "history" in denoiser.model.spec.planes
     if knows_time and not pairs and _one_seed(source, roles):
         emit({"event": "note", "text": "frames have the same noise (one seed for all): neighbours do not help"})
         knows_time = False
@@ -115,7 +120,7 @@ def train_on_shot(
         "rendernoise": __version__,
         "trained_by": TRAINED_ON_SHOT if pairs else f"{TRAINED_ON_SHOT} (blind spots)",
         "shots": sorted({files.name for files in source.files}),
-        "frames": len(source),
+        "frames": count,
         "seed": seed,
         "loss": "hdr",
         "started_from": weights,
@@ -142,15 +147,33 @@ def _like(denoiser: Denoiser, other: Denoiser) -> Denoiser:
     return Denoiser(other.model, other.provenance, denoiser.device, spins=denoiser.spins)
 
 
-def _as_pair(files: FrameFiles) -> PairFiles:
-    return PairFiles(files.sequence or files.path.stem, files.number, files.path, files.half)
+def _pairs(planned: list[FrameFiles], beauties: Beauties) -> list[PairFiles]:
+    """What is trained on: all beauties of some frames, as weights of one alone are worse for the others."""
+    found: dict[str | None, list[PairFiles]] = {}
+    # Planes that some lack would be taken from all.
+    poor = {beauty for beauty in filter(None, beauties) if not _is_as_rich(beauties, beauty)}
+    most = MOST_FRAMES // max(len(beauties.of(files)) for files in planned)
+    for files in _spread(planned, max(most, RUN_FRAMES)):
+        name = files.sequence or files.path.stem
+        for beauty in (each for each in beauties.of(files) if each not in poor):
+            own = f"{name} {beauty}" if beauty else name
+            found.setdefault(beauty, []).append(PairFiles(own, files.number, files.path, files.half, beauty=beauty))
+    return [pair for own in found.values() for pair in own]
 
 
-def _spread(files: list[PairFiles]) -> list[PairFiles]:
-    """All frames, or of many :data:`MOST_FRAMES` in evenly spread runs."""
-    if len(files) <= MOST_FRAMES:
+def _is_as_rich(beauties: Beauties, beauty: str) -> bool:
+    """Whether a beauty has all planes for training that the first one of its file has."""
+    path = beauties.first(beauty).path
+    exr = look(path)
+    main, other = (roles_of(exr, path, beauties.roles, each) for each in (None, beauty))
+    return all(plane in other for plane in PLANES if plane in main)
+
+
+def _spread(files: list[FrameFiles], most: int) -> list[FrameFiles]:
+    """All frames, or so many of them in evenly spread runs."""
+    if len(files) <= most:
         return files
-    starts = np.linspace(0, len(files) - RUN_FRAMES, MOST_FRAMES // RUN_FRAMES).round().astype(int)
+    starts = np.linspace(0, len(files) - RUN_FRAMES, most // RUN_FRAMES).round().astype(int)
     return [files[i] for start in starts for i in range(start, start + RUN_FRAMES)]
 
 
@@ -179,7 +202,8 @@ def _check(source: ExrPairs, denoiser: Denoiser, weights: str) -> None:
 def _check_noise(source: ExrPairs, roles: Mapping[str, str] | None, emit: Emit) -> None:
     """That neighbouring pixels do not share noise, in some of the frames."""
     step = max(1, len(source) // LOOKED_AT)
-    found = noise_correlation(read_frame(f.a, roles=roles) for f in source.files[::step][:LOOKED_AT])
+    looked_at = source.files[::step][:LOOKED_AT]
+    found = noise_correlation(read_frame(f.a, roles=roles, beauty=f.beauty) for f in looked_at)
     if found.found:
         raise InputError(
             f"the noise of neighbouring pixels is alike (correlation {found.noise:.2f}, {source.files[0].a}), "

@@ -22,7 +22,8 @@ from rendernoise.denoiser import TRAINED_ON_SHOT, Denoiser
 from rendernoise.errors import InputError
 from rendernoise.frame import FramePair
 from rendernoise.guard import Judgement
-from rendernoise.io.exr import read_frame, write_layers
+from rendernoise.io import exr
+from rendernoise.io.exr import Exr, Part, read_frame, write_layers
 from rendernoise.io.renders import write_half
 from rendernoise.job import Limit, starting_weights
 from rendernoise.model import DenoisingModel, ModelSpec
@@ -181,6 +182,25 @@ def test_long_shots_give_runs_of_frames(tmp_path: Path, blank: Path) -> None:
     assert sum(e["event"] == "read" for e in read) == MOST_FRAMES
     assert any(f"{MOST_FRAMES} of 100 frame(s)" in e.get("text", "") for e in read)
     assert MOST_FRAMES % RUN_FRAMES == 0
+
+
+def test_all_beauties_are_trained_on(tmp_path: Path, shot: Path, blank: Path) -> None:
+    """Each with its own features; one that lacks some does not take them from the others."""
+    for half in "ab":
+        for n in (1, 2):
+            channels = dict(exr.read(shot / f"r.{half}.{n:04d}.exr").channels)
+            layers = ("right", "albedo.right", "normal.right")
+            for plane, layer in zip(("", "albedo.", "normal."), layers, strict=True):
+                channels |= {f"{layer}.{c}": channels[f"{plane}{c}"] for c in ("XYZ" if "n" in plane else "RGB")}
+            channels |= {f"left.{c}": channels[c] for c in "RGB"}
+            exr.write(tmp_path / f"r.{half}.{n:04d}.exr", Exr((Part(channels),)))
+    read: list[dict[str, Any]] = []
+    trained = train(tmp_path, tmp_path / "out", blank, steps=1, emit=read.append)
+    assert sum(e["event"] == "read" for e in read) == 4
+    assert not any("training without it" in e.get("text", "") for e in read)
+    assert any("both halves of 2 of 2 frame(s)" in e.get("text", "") for e in read)
+    assert len(trained.provenance["shots"]) == 2
+    assert trained.provenance["frames"] == 2
 
 
 def correlated(folder: Path) -> Path:

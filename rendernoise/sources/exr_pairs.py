@@ -38,6 +38,7 @@ class PairFiles:
         a: The first half.
         b: The second half; None where there is only a reference, or nothing: then ``a`` is its own target.
         reference: The reference; None where the other half is the target.
+        beauty: The radiance's layer, where files have several; None for the first one. ``name`` differs between them.
     """
 
     name: str
@@ -45,6 +46,7 @@ class PairFiles:
     a: Path
     b: Path | None
     reference: Path | None = None
+    beauty: str | None = None
 
     @property
     def paths(self) -> list[Path]:
@@ -124,14 +126,12 @@ class ExrPairs:
     def find_warpings(self) -> None:
         """Find how the frames of each shot are warped onto each other, and note it; pairs read from now on are so."""
         for name in dict.fromkeys(files.name for files in self.files):
-            by_number = {files.frame: files.a for files in self.files if files.name == name}
+            by_number = {files.frame: files for files in self.files if files.name == name}
             if len(by_number) > 1:
-                path = next(iter(by_number.values()))
-                channels = roles_of(look(path), path, self._roles)
+                first = next(iter(by_number.values()))
+                channels = roles_of(look(first.a), first.a, self._roles, first.beauty)
                 self._warpings[name] = find_warping(
-                    lambda n, paths=by_number: read_frame(paths[n], roles=self._roles, number=n),
-                    list(by_number),
-                    channels,
+                    lambda n, own=by_number: self._read(own[n].a, own[n], n), list(by_number), channels
                 )
                 self.notes += [note for note in self._warpings[name].notes if note not in self.notes]
 
@@ -146,7 +146,7 @@ class ExrPairs:
 
     def window(self, files: PairFiles) -> Window:
         """The data window of a frame's radiance."""
-        return radiance_window(exr := look(files.a), roles_of(exr, files.a, self._roles))
+        return radiance_window(exr := look(files.a), roles_of(exr, files.a, self._roles, files.beauty))
 
     def check_independent(self) -> None:
         """Read pairs until two halves differ.
@@ -168,8 +168,11 @@ class ExrPairs:
         other = frame if files.b is None else self._frame(files.b, number, files)
         return FramePair.of_halves(frame, other)
 
+    def _read(self, path: Path, files: PairFiles, number: int) -> Frame:
+        return read_frame(path, roles=self._roles, number=number, beauty=files.beauty)
+
     def _frame(self, path: Path, number: int, files: PairFiles) -> Frame:
-        frame = read_frame(path, roles=self._roles, number=files.frame)
+        frame = self._read(path, files, files.frame)
         if warping := self._warpings.get(files.name):
             frame = warping(frame)
         metadata = {**frame.metadata, "source": str(path), "source_frame": files.frame}
@@ -186,7 +189,7 @@ class ExrPairs:
             windows = {}
             for path in files.paths:
                 exr = look(path)
-                resolved = roles_of(exr, path, self._roles)
+                resolved = roles_of(exr, path, self._roles, files.beauty)
                 windows[path] = radiance_window(exr, resolved)
                 if path != files.reference:
                     for plane in PLANES:
