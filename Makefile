@@ -22,7 +22,7 @@ demo: setup
 	@echo "weights to reuse: out/demo/weights.safetensors"
 
 test: setup
-	$(BIN)/python -m pytest -q --durations=10
+	$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile --durations=10
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does; before torch is loaded
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Small pictures gain little from threads, and those of several workers wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from rendernoise.config import OnlineConfig
 from rendernoise.frame import Frame, FramePair

@@ -199,17 +199,19 @@ def test_too_little_for_anything(denoiser: Denoiser) -> None:
 def test_the_command_says_what_it_does_and_stays_within(
     tmp_path: Path, small: Denoiser, run_python: Callable[..., Any]
 ) -> None:
-    """Measured by the system."""
+    """The peak is the system's own figure, of this program alone: ``getrusage`` counts what called it too."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("no /proc to measure by")
     small.save(tmp_path / "small.safetensors")
     made(tmp_path / "a.0001.exr", 500, 900)
-    code = """
-import resource, sys, torch
+    code = r"""
+import re, sys, torch
 torch.set_num_threads(1)
 from rendernoise.cli import main
 try:
     main(sys.argv[1:])
 finally:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    print(int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) // 1024)
 """
     arguments = ["denoise", tmp_path / "a.####.exr", "--weights", tmp_path / "small.safetensors", "--device", "cpu"]
     arguments += ["--out", tmp_path / "out", "--memory", "650", "--json"]

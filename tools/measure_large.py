@@ -19,13 +19,13 @@ MEMORY_MIB = 2048
 SIZES = {"3840x2160": 3, "7680x4320": 6}
 
 # In a process of its own, as its peak memory counts.
-_DENOISE = """
-import json, resource, sys, rendernoise
+_DENOISE = r"""
+import json, re, sys, rendernoise
 def show(event):
     if event["event"] == "note" and "tiles" in event["text"] or event["event"] == "done":
         print(json.dumps(event))
 rendernoise.denoise_sequence(sys.argv[1], sys.argv[2], overwrite=True, device="cpu", memory=int(sys.argv[3]), emit=show)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) / 1024)
 """
 
 
