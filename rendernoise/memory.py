@@ -131,8 +131,10 @@ def fit(needs: Needs, denoiser: Denoiser, memory_mib: int, *, whole: bool) -> Fi
     frame = f"frames of {needs.width}x{needs.pixels // needs.width} px"
     for window in range(needs.window - 1, -1, -1):
         if replace(needs, window=window, waiting=1).whole_bytes() <= budget:
-            text = f"--memory {memory_mib} holds {window} {frame} on each side, not {needs.window}"
-            return Fit(window, 1, None, (f"{text}: fewer neighbours help",))
+            text = (
+                f"--memory {memory_mib} has room for {window} neighbour(s) on each side of {frame}, not {needs.window}"
+            )
+            return Fit(window, 1, None, (text,))
     alone = replace(needs, window=0, waiting=1).whole_bytes() // MIB
     if whole:
         raise InputError(
