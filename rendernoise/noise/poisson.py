@@ -32,5 +32,7 @@ class Poisson(NoiseModel):
     def corrupt(self, image: Plane, strength: float, rng: np.random.Generator) -> Noisy:
         """See :meth:`NoiseModel.corrupt`; values below −0.5 send no photon."""
         photons = self.check(strength)
-        counts = rng.poisson(photons * np.maximum(image + np.float32(0.5), 0))
-        return Noisy(counts.astype(np.float32) / np.float32(photons) - np.float32(0.5))
+        noisy = rng.poisson(photons * np.maximum(image + np.float32(0.5), 0)).astype(np.float32)
+        noisy /= photons
+        noisy -= 0.5
+        return Noisy(noisy)
