@@ -43,14 +43,14 @@ def parse_resolution(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
-def parse_duration(text: str | None) -> float | None:
-    """``"60s"``, ``"90"`` or ``"2m"`` in seconds. Raises ``InputError``."""
+def parse_duration(text: str | None, option: str = "--train") -> float | None:
+    """``"60s"``, ``"90"`` or ``"2m"`` in seconds; ``option`` gave it. Raises ``InputError``."""
     if text is None:
         return None
     number = re.fullmatch(r"(\d+\.?\d*|\.\d+)([smh]?)", text.strip().lower())
     seconds = float(number[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[number[2]] if number else 0.0
     if not 0 < seconds <= MAX_TRAIN_S:
-        raise InputError(f"--train {text} is no time", "Write it like 60s, 90 or 2m")
+        raise InputError(f"{option} {text} is no time", "Write it like 60s, 90 or 2m")
     return seconds
 
 

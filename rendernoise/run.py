@@ -31,6 +31,8 @@ _OWN = (
     "summary.json",
     "results.json",
     "manifest.json",
+    "plan.json",
+    "table.md",
     "index.html",
 )
 #: Options that may differ between a run and its continuation, as no pixel depends on them.

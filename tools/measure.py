@@ -23,7 +23,7 @@ import measure_shot_training
 import measure_targets
 import measure_training
 
-from rendernoise.bench.machine import machine, versions
+from rendernoise.machine import machine, versions
 
 EXPERIMENTS = {
     "scenes": measure_online.scenes,

@@ -143,7 +143,11 @@ def allot(
 
 
 def plan_json(
-    budget: str, scale: Scale, steps: Mapping[str, int], costs: Mapping[tuple[str, Training], Cost], seeds: Sequence[int]
+    budget: str,
+    scale: Scale,
+    steps: Mapping[str, int],
+    costs: Mapping[tuple[str, Training], Cost],
+    seeds: Sequence[int],
 ) -> dict[str, Any]:
     """What ``plan.json`` holds: all that the trainings depend on, and the seconds that were measured for it."""
     measured = [

@@ -208,7 +208,9 @@ EXPERIMENTS: dict[str, Experiment] = {
             for target in ("noisy", "clean")  # pyright: ignore[reportArgumentType]
         ),
         tuple(
-            Check(f"noisy − clean after 1/{p}", f"noisy, 1/{p} of the steps", f"clean, 1/{p} of the steps", 0.1, "within")
+            Check(
+                f"noisy − clean after 1/{p}", f"noisy, 1/{p} of the steps", f"clean, 1/{p} of the steps", 0.1, "within"
+            )
             for p in (8, 4, 2)
         ),
         like="gaussian",

@@ -173,7 +173,11 @@ def _slices(name: str, volumes: Sequence[Path]) -> ImageFolder:
 def _cut(folder: ImageFolder, scale: Scale) -> ImageFolder:
     chosen = range(len(folder))[: scale.test_images]
     smaller = subset(folder, chosen)
-    return smaller if scale.test_px is None else replace(smaller, stored=tuple(_middle(p, scale.test_px) for p in smaller.stored))
+    return (
+        smaller
+        if scale.test_px is None
+        else replace(smaller, stored=tuple(_middle(p, scale.test_px) for p in smaller.stored))
+    )
 
 
 def _middle(pixels: Plane, side_px: int) -> Plane:

@@ -8,24 +8,24 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rendernoise.bench.machine import commit, machine, versions
 from rendernoise.denoiser import Denoiser
 from rendernoise.frame import Plane
 from rendernoise.io.atomic import make_directory, write_text
 from rendernoise.io.image import write_png
 from rendernoise.io.image_folder import ImageFolder, uncentred
 from rendernoise.job import Emit
+from rendernoise.machine import commit, machine, versions
 from rendernoise.noise import NoiseModel, Noisy
 from rendernoise.noise.naming import parse_noise
 from rendernoise.run import RunDirectory
-from rendernoise.suite.allotment import Cost, Group, Scale, Shape, allot, grouped, plan_json, scale_for
+from rendernoise.suite.allotment import Cost, Group, Shape, allot, grouped, plan_json, scale_for
 from rendernoise.suite.baselines import BASELINES, Examples
+from rendernoise.suite.config import SuiteTrainConfig
 from rendernoise.suite.evaluation import mean, noisy_version, restorer, score
 from rendernoise.suite.experiments import Experiment, Training, experiment_names, find_experiment
 from rendernoise.suite.material import Material, head_slices, photographs, subset
@@ -75,7 +75,9 @@ class _Reproduction:
         self.started = time.monotonic()
         self.seeds = range(config.seed, config.seed + config.seeds)
         self.baselines = {n for e in experiments.values() for n in e.baselines if BASELINES[n].why_not() is None}
-        self.groups = grouped(experiments, lambda e: sum(BASELINES[n].trained for n in e.baselines if n in self.baselines))
+        self.groups = grouped(
+            experiments, lambda e: sum(BASELINES[n].trained for n in e.baselines if n in self.baselines)
+        )
         trainings = len(self.seeds) * sum(len(g.trainings) + g.foreign for g in self.groups.values())
         self.scale = scale_for(config.seconds, trainings)
         self.sources = {
@@ -147,7 +149,9 @@ class _Reproduction:
             found += [summary["train_s"], time.perf_counter() - start]
         first_s, _, train_s, wall_s = found
         # The first step of a process prepares kernels for the shapes of its tensors.
-        step_s = max(train_s - first_s, 0.5 * train_s) / _TIMED_STEPS if train_s > first_s else train_s / (1 + _TIMED_STEPS)
+        step_s = (
+            max(train_s - first_s, 0.5 * train_s) / _TIMED_STEPS if train_s > first_s else train_s / (1 + _TIMED_STEPS)
+        )
         return Cost(step_s, wall_s - train_s)
 
     # -- trainings ----------------------------------------------------------------------------------------------

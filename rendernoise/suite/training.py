@@ -29,12 +29,15 @@ DEFAULT_NETWORK, BLIND_NETWORK = "unet", "n2v"
 _PROBE_PX = 32
 
 
-def run_suite_train(config: SuiteTrainConfig, emit: Emit = lambda event: None) -> dict[str, Any]:
+def run_suite_train(
+    config: SuiteTrainConfig, emit: Emit = lambda event: None, images: ImageFolder | None = None
+) -> dict[str, Any]:
     """Run ``rendernoise suite train``; returns what ``summary.json`` holds.
 
     Args:
         config: The options.
         emit: Called with every event: notes, training, the end.
+        images: What to train on instead of reading ``config.data``.
 
     Raises:
         RendernoiseError: Bad input, no room; the run stays resumable.
@@ -48,7 +51,8 @@ def run_suite_train(config: SuiteTrainConfig, emit: Emit = lambda event: None) -
     options = TrainerOptions(
         optimizer="adam", learning_rate=config.rate, tail=0.3, ema=0.0, robust=False, weigh_noise=False
     )
-    images = read_folder(config.data, channels=1 if config.grey else None, limit=config.images, emit=emit)
+    if images is None:
+        images = read_folder(config.data, channels=1 if config.grey else None, limit=config.images, emit=emit)
     spec = model_spec(config, noise, images.channels)
     run = RunDirectory(config.out, config.to_json(), resume=config.resume, overwrite=config.overwrite)
     if run.complete:

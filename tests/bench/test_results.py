@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from rendernoise.bench import machine as module
-from rendernoise.bench.machine import commit, machine, versions
+from rendernoise import machine as module
 from rendernoise.bench.results import merge
 from rendernoise.cli.bench import summary
 from rendernoise.errors import InputError
+from rendernoise.machine import commit, machine, versions
 
 
 def row(**changes: Any) -> dict[str, Any]:
