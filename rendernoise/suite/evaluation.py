@@ -25,6 +25,7 @@ from rendernoise.noise.naming import parse_noise
 from rendernoise.run import RunDirectory
 from rendernoise.seeds import generator
 from rendernoise.suite.config import SuiteEvalConfig
+from rendernoise.suite.paper import paper_psnr
 
 #: How the test noise of an image follows from the manifest; the manifest says it too.
 RECIPE = (
@@ -197,7 +198,7 @@ def row(
         "image_set": images.name,
         "psnr_db": mean([one.psnr_db for one in scores]),
         "noisy_psnr_db": mean([one.noisy_psnr_db for one in scores]),
-        "paper_psnr_db": None,
+        "paper_psnr_db": _paper_psnr(noise, made, images, strength),
         "seed": seed,
         "training_seed": made["seed"],
         "steps": made["steps"],
@@ -207,6 +208,13 @@ def row(
         "images": len(images),
         "wall_s": round(wall_s, 3),
     }
+
+
+def _paper_psnr(noise: str, made: dict[str, Any], images: ImageFolder, strength: float) -> float | None:
+    """The papers' figure of this on the same images, dB."""
+    if strength != parse_noise(noise).tested or made["masking"] not in (None, "n2v"):
+        return None
+    return paper_psnr(noise, made["target"], images.name, made["loss"])
 
 
 def mean(values: list[float]) -> float | None:

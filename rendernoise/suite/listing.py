@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from rendernoise.noise import NOISES
+from rendernoise.suite.experiments import experiment_names, find_experiment
 
 
 def noises() -> list[dict[str, Any]]:
@@ -23,4 +24,19 @@ def noises() -> list[dict[str, Any]]:
             "source": kind.source,
         }
         for name, kind in NOISES.items()
+    ]
+
+
+def experiments() -> list[dict[str, Any]]:
+    """Each experiment of ``suite reproduce`` with what it trains, as JSON values."""
+    found = {name: find_experiment(name) for name in experiment_names()}
+    return [
+        {
+            "name": name,
+            "about": experiment.about,
+            "trainings": [training.label for training in experiment.trainings],
+            "baselines": list(experiment.baselines),
+            "source": experiment.source,
+        }
+        for name, experiment in found.items()
     ]

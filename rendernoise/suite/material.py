@@ -12,7 +12,6 @@ import numpy as np
 from rendernoise.errors import InputError
 from rendernoise.frame import Plane
 from rendernoise.io.image_folder import ImageFolder, read_folder
-from rendernoise.io.nifti import read_slices
 from rendernoise.job import Emit
 from rendernoise.suite.allotment import Scale
 
@@ -162,6 +161,8 @@ def _one_head(head: ImageFolder, name: str) -> Material:
 
 
 def _slices(name: str, volumes: Sequence[Path]) -> ImageFolder:
+    from rendernoise.io.nifti import read_slices
+
     listed: list[tuple[str, Plane]] = []
     for file in volumes:
         stem = file.name.split(".")[0]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rendernoise.denoiser import Denoiser
+from rendernoise.errors import RendernoiseError
 from rendernoise.frame import Plane
 from rendernoise.io.atomic import make_directory, write_text
 from rendernoise.io.image import write_png
@@ -61,6 +62,10 @@ def run_suite_reproduce(config: SuiteReproduceConfig, emit: Emit = lambda event:
             emit({"event": "note", "text": f"the run in {config.out} is complete already"})
             return run.summary()
         return _Reproduction(config, experiments, run, emit).run()
+    except RendernoiseError as error:
+        if error.exit_code == 2 and not config.resume and not (config.out / "plan.json").exists():
+            run.discard()
+        raise
     finally:
         run.close()
 
@@ -140,6 +145,7 @@ class _Reproduction:
     def _measured(self, group: str, training: Training) -> Cost:
         """Seconds of a few steps, and of everything around them."""
         found: list[float] = []
+        shutil.rmtree(self.run_dir.work / "timing", ignore_errors=True)  # of a run that was killed here
         for steps in (1, 1 + _TIMED_STEPS):
             folder = self.run_dir.work / "timing"
             start = time.perf_counter()

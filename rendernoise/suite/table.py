@@ -134,11 +134,12 @@ def facts(results: Mapping[str, Any]) -> list[str]:
         f"Budget {results['budget']}, {results['wall_s']:.0f} s in all; {seeds}, crops {crop}; tested on "
         f"{most if scale['test_images'] else 'all images, whole'}.",
         *(f"Images: {text}." for text in results["material"]),
-        "± is the standard deviation over seeds, which draw weights, crops and training noise; the noise of the test is the "
+        "± is the standard deviation over seeds, which draw weights, crops and training noise; the test's noise is the "
         "same for all. Seconds are of one training with its test.",
-        "PSNR with a data range of 1, mean over images, nothing clipped. A paper's figure is named with its images where "
-        "they are not ours; then there is no difference to tell.",
-        f"{machine['cpu']}, {machine['cores']} cores{gpu}; {made_by}, torch {versions['torch']}. No claim beyond these.",
+        "PSNR with a data range of 1, mean over images, nothing clipped. A paper's figure is named with its images "
+        "where they are not ours; then there is no difference to tell.",
+        f"{machine['cpu']}, {machine['cores']} cores{gpu}; {made_by}, torch {versions['torch']}. "
+        "No claim goes beyond these.",
     ]
 
 
