@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,8 @@ from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.noise import NoiseModel
 from rendernoise.noise.naming import parse_noise
 from rendernoise.run import RunDirectory
-from rendernoise.sources.noisy_images import Hide, NoisyBatcher, NoisyPlan
+from rendernoise.sources.masking import get_masking
+from rendernoise.sources.noisy_images import NoisyBatcher, NoisyPlan
 from rendernoise.suite.config import SuiteTrainConfig
 from rendernoise.trainer import Trainer, TrainerOptions
 
@@ -47,7 +47,7 @@ def run_suite_train(
     for strength in config.between or ():
         noise.check(strength)
     loss = choose_loss(config, noise)
-    hide = _hiding(config)
+    hide = get_masking(config.masking).hide if config.target == "blind" else None
     options = TrainerOptions(
         optimizer="adam", learning_rate=config.rate, tail=0.3, ema=0.0, robust=False, weigh_noise=False
     )
@@ -107,19 +107,7 @@ def model_spec(config: SuiteTrainConfig, noise: NoiseModel, channels: int) -> Mo
     return ModelSpec(network, planes, "linear", "none", channels=channels)
 
 
-def _hiding(config: SuiteTrainConfig) -> Hide | None:
-    """How pixels are hidden, for blind targets."""
-    if config.target != "blind":
-        return None
-    from rendernoise.sources.masking import MASKINGS
-
-    if config.masking not in MASKINGS:
-        raise InputError(f"there is no masking {config.masking!r}", f"Choose one of {', '.join(MASKINGS)}")
-    hide: Callable[..., Any] = MASKINGS[config.masking].hide
-    return hide
-
-
-class _Job(TrainingJob):
+class _Job(TrainingJob[NoisyBatcher]):
     """One run of ``suite train``."""
 
     def __init__(
