@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ def limit(comparisons: int, false_alarms: float = 1e-6) -> float:
     return -NormalDist().inv_cdf(single / 2)
 
 
-def assert_mean(samples: NDArray[np.floating], expected: NDArray[np.floating] | float, comparisons: int = 1) -> None:
+def assert_mean(samples: NDArray[Any], expected: NDArray[Any] | float, comparisons: int = 1) -> None:
     """The mean over the first axis is as expected: one false alarm in a million over ``comparisons`` such calls."""
     samples = np.asarray(samples, np.float64)
     error = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
