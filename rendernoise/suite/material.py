@@ -12,6 +12,7 @@ import numpy as np
 from rendernoise.errors import InputError
 from rendernoise.frame import Plane
 from rendernoise.io.image_folder import ImageFolder, read_folder
+from rendernoise.io.nifti import read_slices
 from rendernoise.job import Emit
 from rendernoise.suite.allotment import Scale
 
@@ -161,12 +162,10 @@ def _one_head(head: ImageFolder, name: str) -> Material:
 
 
 def _slices(name: str, volumes: Sequence[Path]) -> ImageFolder:
-    from rendernoise.io.nifti import read_slices
-
     listed: list[tuple[str, Plane]] = []
     for file in volumes:
         stem = file.name.split(".")[0]
-        listed += [(f"{stem}.{i:03d}", image) for i, image in enumerate(read_slices(file, size=SLICE_PX))]
+        listed += [(f"{stem}.{i:03d}", image) for i, image in enumerate(read_slices(file, size_px=SLICE_PX))]
     stored = tuple(image + np.float32(0.5) for _, image in listed)
     return ImageFolder(name, tuple(n for n, _ in listed), stored, 1)
 
