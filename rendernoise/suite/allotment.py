@@ -134,12 +134,16 @@ def allot(
         mine = free * weights[name] / sum(weights.values())
         steps[name] = min(group.paper_steps, math.floor(mine / (seeds * per_step)))
         if steps[name] < LEAST_STEPS:
-            trainings = seeds * sum(len(g.trainings) for g in groups.values())
-            raise InputError(
-                f"the budget leaves {max(0, steps[name])} steps to each training of {name} ({trainings} trainings)",
-                "Raise --budget, name fewer noises, or lower --seeds",
-            )
+            raise too_short(sum(len(g.trainings) for g in groups.values()) * seeds)
     return steps
+
+
+def too_short(trainings: int) -> InputError:
+    """The error of a budget that so many trainings do not fit into."""
+    return InputError(
+        f"the budget leaves less than {LEAST_STEPS} steps to some of {trainings} trainings",
+        "Raise --budget, name fewer noises, or lower --seeds",
+    )
 
 
 def plan_json(

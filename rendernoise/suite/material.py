@@ -170,8 +170,15 @@ def _slices(name: str, volumes: Sequence[Path]) -> ImageFolder:
     return ImageFolder(name, tuple(n for n, _ in listed), stored, 1)
 
 
+def _also(name: str, word: str) -> str:
+    """A name with one more word in parentheses at its end."""
+    return f"{name[:-1]}, {word})" if name.endswith(")") else f"{name} ({word})"
+
+
 def _cut(folder: ImageFolder, scale: Scale) -> ImageFolder:
-    chosen = range(len(folder))[: scale.test_images]
+    count = min(len(folder), scale.test_images or len(folder))
+    # Spread over the names: neighbours in a set are often alike.
+    chosen = [i * len(folder) // count for i in range(count)]
     smaller = subset(folder, chosen)
     return (
         smaller
@@ -191,4 +198,4 @@ def _like(folder: ImageFolder, channels: int) -> ImageFolder:
 
 def _grey(folder: ImageFolder) -> ImageFolder:
     """In grey; the papers' figures of colour sets are not of these."""
-    return folder if folder.channels == 1 else replace(folder, channels=1, name=f"{folder.name} (grey)")
+    return folder if folder.channels == 1 else replace(folder, channels=1, name=_also(folder.name, "grey"))

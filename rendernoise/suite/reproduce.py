@@ -24,7 +24,7 @@ from rendernoise.machine import commit, machine, versions
 from rendernoise.noise import NoiseModel, Noisy
 from rendernoise.noise.naming import parse_noise
 from rendernoise.run import RunDirectory
-from rendernoise.suite.allotment import Cost, Group, Shape, allot, grouped, plan_json, scale_for
+from rendernoise.suite.allotment import Cost, Group, Shape, allot, grouped, plan_json, scale_for, too_short
 from rendernoise.suite.baselines import BASELINES, Examples
 from rendernoise.suite.config import SuiteTrainConfig
 from rendernoise.suite.evaluation import mean, noisy_version, restorer, score
@@ -83,8 +83,8 @@ class _Reproduction:
         self.groups = grouped(
             experiments, lambda e: sum(BASELINES[n].trained for n in e.baselines if n in self.baselines)
         )
-        trainings = len(self.seeds) * sum(len(g.trainings) + g.foreign for g in self.groups.values())
-        self.scale = scale_for(config.seconds, trainings)
+        self.trainings = len(self.seeds) * sum(len(g.trainings) + g.foreign for g in self.groups.values())
+        self.scale = scale_for(config.seconds, self.trainings)
         self.sources = {
             kind: read(emit)
             for kind, read in self._readers().items()
@@ -134,6 +134,8 @@ class _Reproduction:
         else:
             for name, group in self.groups.items():
                 for training in group.trainings:
+                    if time.monotonic() - self.started > config.seconds:
+                        raise too_short(self.trainings)
                     self.emit({"event": "progress", "done": 0, "total": 0, "text": f"timing {name}, {training.noise}"})
                     costs[name, training] = self._measured(name, training)
             left = config.seconds - (time.monotonic() - self.started)
@@ -199,7 +201,7 @@ class _Reproduction:
         name = self._name(group, training, seed)
         kept = self.run_dir.work / f"{name}.json"
         done = len(list(self.run_dir.work.glob("*.json")))
-        total = len(self.seeds) * sum(len(g.trainings) + g.foreign for g in self.groups.values()) + len(self.baselines)
+        total = self.trainings + len(self.baselines)
         self.emit({"event": "progress", "done": min(done, total), "total": total, "text": name})
         if kept.exists():
             return
