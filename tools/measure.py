@@ -20,6 +20,7 @@ import measure_neighbours
 import measure_online
 import measure_sequence
 import measure_shot_training
+import measure_suite
 import measure_targets
 import measure_training
 
@@ -37,6 +38,7 @@ EXPERIMENTS = {
     "aovs": measure_aovs.aovs,
     "alpha": measure_aovs.alpha,
     "shot": measure_shot_training.shot_training,
+    "suite-speed": measure_suite.suite_speed,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import zlib
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 _SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}
 _COLOUR_TYPES = {samples: kind for kind, samples in _SAMPLES.items()}
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 #: First column and row, and steps between them, of the passes of an interlaced PNG (ISO/IEC 15948, section 8.2).
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
@@ -61,38 +63,51 @@ def read_deep_png(data: bytes) -> NDArray[np.uint16]:
     return halves[0] << np.uint16(8) | halves[1]
 
 
-def deep_png(pixels: NDArray[np.uint16]) -> bytes:
+def deep_png(pixels: NDArray[np.uint16], profile: bytes = b"") -> bytes:
     """The bytes of a PNG with the pixels ``[H, W, samples]``, 1 to 4 samples: grey, grey and alpha, RGB, RGBA."""
     height, width, samples = pixels.shape
     rows = pixels.astype(">u2").reshape(height, -1).view(np.uint8)
     # The difference to the row above packs better than the values, and numpy makes it of all rows at once.
     up = np.concatenate([rows[:1], rows[1:] - rows[:-1]])
     marked = np.concatenate([np.full((height, 1), 2, np.uint8), up], axis=1)
-    return _png(struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPES[samples], 0, 0, 0), marked.tobytes())
+    header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPES[samples], 0, 0, 0)
+    return _png(header, marked.tobytes(), profile)
 
 
-def read_deep_tiff(data: bytes) -> NDArray[np.uint16]:
-    """The pixels ``[H, W, samples]`` of the first page of a TIFF of 16 bits.
+def read_deep_tiff(data: bytes) -> tuple[NDArray[np.uint16], bytes] | None:
+    """The pixels ``[H, W, samples]`` of the first page of a TIFF of 16 bits, and its colour profile.
+
+    None for any other file.
 
     Raises:
         ValueError: The file is damaged, or packed in a way that needs more than this package's dependencies.
     """
+    if data[:4] not in _TIFF_SIGNATURES:
+        return None
     import tifffile
 
+    # What it has to say of a damaged file is in the error, too.
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page: Any = file.pages[0]
-            pixels = page.asarray()
+            if page.bitspersample != 16 or page.dtype != np.uint16:
+                return None
+            if page.photometric == tifffile.PHOTOMETRIC.SEPARATED:
+                raise ValueError("it is CMYK of 16 bits; make it RGB")
+            pixels: NDArray[np.uint16] = page.asarray()
             # A file may hold each channel as a plane.
             pixels = np.moveaxis(pixels, 0, -1) if page.planarconfig == 2 and pixels.ndim == 3 else pixels
-    except (tifffile.TiffFileError, KeyError, IndexError, TypeError, struct.error, zlib.error) as error:
-        raise ValueError(f"it is a damaged TIFF ({error})") from error
-    if pixels.dtype != np.uint16 or pixels.ndim not in (2, 3):
-        raise ValueError(f"it holds {pixels.dtype} of {pixels.ndim} dimensions, not an image of 16 bits")
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+            pixels = pixels if page.photometric != tifffile.PHOTOMETRIC.MINISWHITE else 65535 - pixels
+            profile = bytes(page.iccprofile or b"")
+    except (tifffile.TiffFileError, LookupError, TypeError, ArithmeticError, struct.error, zlib.error) as error:
+        raise ValueError(f"it is a damaged TIFF ({' '.join(str(error).split())})") from error
+    if pixels.ndim not in (2, 3):
+        raise ValueError(f"it has {pixels.ndim} dimensions")
+    return (pixels[..., None] if pixels.ndim == 2 else pixels), profile
 
 
-def deep_tiff(pixels: NDArray[np.uint16]) -> bytes:
+def deep_tiff(pixels: NDArray[np.uint16], profile: bytes = b"") -> bytes:
     """The bytes of a deflated TIFF with the pixels ``[H, W, samples]``; the 2nd or 4th sample is alpha."""
     import tifffile
 
@@ -105,6 +120,7 @@ def deep_tiff(pixels: NDArray[np.uint16]) -> bytes:
         planarconfig="contig" if samples > 1 else None,
         extrasamples=["unassalpha"] if samples in (2, 4) else None,
         compression="zlib",
+        iccprofile=profile or None,
         metadata=None,
     )
     return stream.getvalue()
@@ -134,7 +150,8 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     raise ValueError("it is truncated")
 
 
-def _png(header: bytes, rows: bytes) -> bytes:
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 6)), (b"IEND", b""))
+def _png(header: bytes, rows: bytes, profile: bytes = b"") -> bytes:
+    colours = [(b"iCCP", b"icc\0\0" + zlib.compress(profile))] if profile else []
+    chunks = [(b"IHDR", header), *colours, (b"IDAT", zlib.compress(rows, 6)), (b"IEND", b"")]
     packed = (struct.pack(">I", len(b)) + n + b + struct.pack(">I", zlib.crc32(n + b)) for n, b in chunks)
     return _SIGNATURE + b"".join(packed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PNG, JPEG, TIFF = (".png",), (".jpg", ".jpeg"), (".tif", ".tiff")
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _CMYK = 258, 262, 5
 _CURE = "Give a PNG, JPEG or TIFF file of 8 or 16 bits"
 
 
@@ -96,8 +96,12 @@ def read_picture(path: Path) -> Picture:
     path = Path(path)
     try:
         data = path.read_bytes()
-        with Image.open(io.BytesIO(data)) as image:
-            return _decoded(image, data)
+        if deep := read_deep_tiff(data):
+            return _picture(*deep, [])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a damaged file, which is an error, or of oddities that do no harm
+            with Image.open(io.BytesIO(data)) as image:
+                return _decoded(image, data)
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path} is too large for an image of so few bits", "Scale it down") from error
     except (OSError, SyntaxError, ValueError) as error:
@@ -117,14 +121,8 @@ def _decoded(image: Image.Image, data: bytes) -> Picture:
     if getattr(image, "n_frames", 1) > 1:
         notes.append(f"has {image.n_frames} pages, of which the first is read")  # pyright: ignore[reportAttributeAccessIssue]
     profile: bytes = image.info.get("icc_profile") or b""
-    tags: Any = getattr(image, "tag_v2", {})
-    bits = tags.get(_BITS_PER_SAMPLE, (8,))
     if is_deep_png(data):
         samples = read_deep_png(data)
-    elif max(bits) == 16 and len(bits) > 1:
-        if tags.get(_PHOTOMETRIC) == _CMYK:
-            raise ValueError("it is CMYK of 16 bits; make it RGB")
-        samples = read_deep_tiff(data)
     elif image.mode.startswith("I"):  # 16-bit grey
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
@@ -167,7 +165,7 @@ def _encoded(samples: NDArray[Any], suffix: str, profile: bytes) -> bytes:
     from PIL import Image
 
     if samples.dtype == np.uint16:
-        return deep_png(samples) if suffix in PNG else deep_tiff(samples)
+        return deep_png(samples, profile) if suffix in PNG else deep_tiff(samples, profile)
     image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
     options: dict[str, Any] = {"icc_profile": profile} if profile else {}
     stream = io.BytesIO()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rendernoise.errors import ImageError, InputError
 from rendernoise.frame import Plane
-from rendernoise.io.exr import read, resolve_roles, to_frame
+from rendernoise.io.exr import read_colours
 from rendernoise.io.image import JPEG, PNG, TIFF, read_picture
 
 Emit = Callable[[dict[str, Any]], None]
@@ -174,8 +174,7 @@ def _read(file: Path) -> list[tuple[str, NDArray[Any], tuple[str, ...]]]:
 
 
 def _read_exr(file: Path) -> tuple[Plane, tuple[str, ...]]:
-    exr = read(file)
-    radiance = to_frame(exr).radiance[: len(resolve_roles(exr)["radiance"])]
+    _, _, radiance = read_colours(file)
     bad = ~np.isfinite(radiance)
     notes = (f"has {int(bad.sum())} values that are no numbers, which become 0",) if bad.any() else ()
     return np.where(bad, np.float32(0), radiance), notes

@@ -88,9 +88,7 @@ def _denoise_picture(denoiser: Denoiser, file: Path, output: Path) -> tuple[str,
 
 def _denoise_exr(denoiser: Denoiser, file: Path, output: Path) -> tuple[str, ...]:
     """Linear values as they are, the network's range being 0 to 1; everything else in the file stays."""
-    image = exr.read(file)
-    names = exr.resolve_roles(image)["radiance"]
-    noisy = exr.to_frame(image).radiance[: len(names)]
+    image, names, noisy = exr.read_colours(file)
     if not np.isfinite(noisy).all():
         raise ImageError(f"{file} has values that are no numbers", "rendernoise denoise takes such renderings")
     result, note = denoised(denoiser, centred(noisy))

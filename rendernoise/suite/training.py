@@ -48,25 +48,29 @@ def run_suite_train(
         noise.check(strength)
     loss = choose_loss(config, noise)
     hide = get_masking(config.masking).hide if config.target == "blind" else None
-    options = TrainerOptions(
-        optimizer="adam", learning_rate=config.rate, tail=0.3, ema=0.0, robust=False, weigh_noise=False
-    )
     if images is None:
         images = read_folder(config.data, channels=1 if config.grey else None, limit=config.images, emit=emit)
-    spec = model_spec(config, noise, images.channels)
+    torch.manual_seed(config.seed)
+    model = DenoisingModel(model_spec(config, noise, images.channels))
     run = RunDirectory(config.out, config.to_json(), resume=config.resume, overwrite=config.overwrite)
     if run.complete:
         emit({"event": "note", "text": f"the run in {config.out} is complete already"})
         run.close()
         return run.summary()
     try:
-        torch.manual_seed(config.seed)
-        trainer = Trainer(DenoisingModel(spec), loss, options, device)
+        trainer = Trainer(model, loss, trainer_options(config.rate), device)
         plan = NoisyPlan(config.crop, config.crops, config.target, config.between, config.realisations)
         batcher = NoisyBatcher(images, noise, trainer.model, plan, config.seed, hide)
         return _Job(config, images, noise, run, trainer, batcher, emit).run()
     finally:
         run.close()
+
+
+def trainer_options(learning_rate: float) -> TrainerOptions:
+    """The paper's Adam, at a constant rate that ends in a smooth ramp to 0 (Noise2Noise, section 3)."""
+    return TrainerOptions(
+        optimizer="adam", learning_rate=learning_rate, tail=0.3, ema=0.0, robust=False, weigh_noise=False
+    )
 
 
 def choose_loss(config: SuiteTrainConfig, noise: NoiseModel) -> Loss:
