@@ -24,8 +24,8 @@ def read_slices(path: Path, *, size_px: int | None = None, along: Literal["axial
     """Two-dimensional slices of a volume, ``[1, H, W]`` each.
 
     Values are brought to [-0.5, 0.5] over the whole volume, from its least to its greatest; what is not finite counts
-    as 0. Pixels are made square where voxels are not. Empty slices before the first and behind the last with anything in
-    it are left out.
+    as 0. Pixels are made square where voxels are not. Empty slices before the first and behind the last with anything
+    in it are left out.
 
     Args:
         path: A ``.nii`` or ``.nii.gz`` file (or ``.mgz``, and what else nibabel reads) with one volume.
