@@ -30,6 +30,7 @@ _OWN = (
     "metrics.jsonl",
     "summary.json",
     "results.json",
+    "manifest.json",
     "index.html",
 )
 #: Options that may differ between a run and its continuation, as no pixel depends on them.

@@ -1,0 +1,27 @@
+"""``rendernoise suite list``."""
+
+from __future__ import annotations
+
+import json
+
+from rendernoise.cli.report import Report
+from rendernoise.suite.config import SuiteListConfig
+
+CONFIG = SuiteListConfig
+
+
+def run(config: SuiteListConfig, report: Report) -> int:
+    """Print what there is."""
+    from rendernoise.suite.listing import noises
+
+    found = noises()
+    if config.json:
+        print(json.dumps({"noises": found}))
+        return 0
+    for noise in found:
+        options = "".join(f", {name}={value}" for name, value in noise["options"].items())
+        low, high = noise["trained"]
+        report.line(f"{noise['name']}: {noise['about']}")
+        report.line(f"  strength: {noise['strength']}, {low:g} to {high:g}, tested at {noise['tested']:g}{options}")
+        report.line(f"  needs the {noise['needs']}, loss {noise['loss']}; {noise['source']}")
+    return 0
