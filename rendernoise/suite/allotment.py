@@ -35,7 +35,7 @@ class Scale:
 
 WHOLE = Scale(None, None, None, None)
 #: Seconds of a training, and the scale of those that have less.
-_SCALES = ((60.0, Scale(64, 16, 4, 192)), (1200.0, Scale(128, 32, 12, 320)))
+_SCALES = ((60.0, Scale(64, 16, 4, 128)), (1200.0, Scale(128, 32, 12, 320)))
 
 
 def scale_for(seconds: float | None, trainings: int) -> Scale:
@@ -92,9 +92,9 @@ class Group:
         return tuple(dict.fromkeys(t.unlabelled for e in self.experiments.values() for t in e.trainings))
 
     @property
-    def paper_steps(self) -> int:
-        """Of the papers' own runs."""
-        return next(iter(self.experiments.values())).steps
+    def first(self) -> Experiment:
+        """The experiment whose images, crops and steps all of them have."""
+        return next(iter(self.experiments.values()))
 
 
 def grouped(experiments: Mapping[str, Experiment], foreign: Callable[[Experiment], int]) -> dict[str, Group]:
@@ -132,7 +132,7 @@ def allot(
         per_step = sum(t.share * costs[name, t].step_s for t in group.trainings)
         per_step += group.foreign * max(costs[name, t].step_s for t in group.trainings)
         mine = free * weights[name] / sum(weights.values())
-        steps[name] = min(group.paper_steps, math.floor(mine / (seeds * per_step)))
+        steps[name] = min(group.first.steps, math.floor(mine / (seeds * per_step)))
         if steps[name] < LEAST_STEPS:
             raise too_short(sum(len(g.trainings) for g in groups.values()) * seeds)
     return steps

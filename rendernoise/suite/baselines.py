@@ -125,7 +125,8 @@ def _careamics(strength: float, examples: Examples | None) -> Restore:
 
     assert examples is not None
     images = [np.ascontiguousarray(image[0]) for image in examples.noisy if min(image.shape[1:]) >= examples.crop_px]
-    with tempfile.TemporaryDirectory() as folder, _silent():
+    folder = tempfile.TemporaryDirectory(prefix="careamics-")
+    with _silent():
         config = create_advanced_n2v_config(
             "n2v",
             "array",
@@ -135,20 +136,28 @@ def _careamics(strength: float, examples: Examples | None) -> Restore:
             num_epochs=1,
             num_steps=examples.steps,
             num_workers=0,
-            seed=examples.seed,
+            seed=examples.seed + 1,  # it refuses 0
         )
-        careamist = CAREamist(config, work_dir=Path(folder), enable_progress_bar=False)
+        careamist = CAREamist(config, work_dir=Path(folder.name), enable_progress_bar=False)
         # It wants images to watch itself on; the last one is kept from training where there are several.
         careamist.train(train_data=images[:-1] or images, val_data=images[-1:])
 
-    def restore(noisy: Noisy) -> Plane:
+    return _Careamics(careamist, folder)
+
+
+@dataclass(frozen=True)
+class _Careamics:
+    """Denoises by CAREamics; its folder goes when this goes, as it is written to with every image."""
+
+    careamist: Any
+    folder: tempfile.TemporaryDirectory[str]
+
+    def __call__(self, noisy: Noisy) -> Plane:
         height, width = noisy.image.shape[1:]
         padding = ((0, -height % _CAREAMICS_BLOCK_PX), (0, -width % _CAREAMICS_BLOCK_PX))
         with _silent():
-            results, _ = careamist.predict(np.pad(noisy.image[0], padding, mode="symmetric"))
+            results, _ = self.careamist.predict(np.pad(noisy.image[0], padding, mode="symmetric"))
         return np.asarray(results[0], np.float32).reshape(1, height + padding[0][1], -1)[:, :height, :width]
-
-    return restore
 
 
 @contextlib.contextmanager

@@ -79,7 +79,8 @@ def checks(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
     Yields:
         ``experiment``, ``image_set``, ``text``, ``kind``, ``bound_db``, ``difference_db`` (mean over seeds),
-        ``spread_db`` (standard deviation; None of one seed), ``seeds`` and ``holds``.
+        ``spread_db`` (standard deviation; None of one seed), ``seeds``, ``holds``, and ``trained``: whether one of the two
+        is better than the noisy images, without which a small difference says nothing.
     """
     for name in results["experiments"]:
         sets = dict.fromkeys(r["image_set"] for r in results["rows"] if r["experiment"] == name)
@@ -93,6 +94,10 @@ def _checked(results: Mapping[str, Any], name: str, image_set: str, check: Check
     first, second = (
         {r["seed"]: r["psnr_db"] for r in _rows(results, name, image_set, label)}
         for label in (check.first, check.second)
+    )
+    noisy_db = max(
+        (r["noisy_psnr_db"] for label in (check.first, check.second) for r in _rows(results, name, image_set, label)),
+        default=0.0,
     )
     # Pairs of one seed saw the same crops and the same noise.
     differences = [first[seed] - second[seed] for seed in first if seed in second]
@@ -108,6 +113,7 @@ def _checked(results: Mapping[str, Any], name: str, image_set: str, check: Check
         "spread_db": round(stdev(differences), 4) if len(differences) > 1 else None,
         "seeds": len(differences),
         "holds": check.holds(mean(differences)),
+        "trained": max(mean(first.values()), mean(second.values())) > noisy_db,
     }
 
 
@@ -116,6 +122,8 @@ def check_text(check: Mapping[str, Any]) -> str:
     about = "" if check["spread_db"] is None else f" ± {check['spread_db']:.2f}"
     bound = f"|…| ≤ {check['bound_db']:g}" if check["kind"] == "within" else f"≥ {check['bound_db']:g}"
     verdict = "holds" if check["holds"] else "does not hold"
+    if not check["trained"]:
+        verdict += ", but neither is better than the noisy images yet"
     return (
         f"{check['experiment']}, {check['image_set']}: {check['text']} = {check['difference_db']:+.2f}{about} dB "
         f"({bound} dB: {verdict})"
