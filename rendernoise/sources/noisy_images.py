@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rendernoise.augment import SYMMETRIES, turn
+from rendernoise.augment import SYMMETRIES, shift, turn
 from rendernoise.frame import Frame, Plane
 from rendernoise.io.image_folder import ImageFolder
 from rendernoise.model import DenoisingModel
@@ -21,9 +21,6 @@ from rendernoise.sources.batching import Batch
 
 #: Hides pixels of ``[C, H, W]``: what the network sees instead, and which pixels ``[H, W]`` (bool) those are.
 Hide = Callable[[Plane, np.random.Generator], tuple[Plane, NDArray[np.bool_]]]
-#: Whole images are moved around by up to so many px on each axis where the noise acts on their frequencies
-#: (Noise2Noise, section 3.4).
-SHIFT_PX = 64
 #: Fixed noisy images are kept in so many bytes; beyond, they are made again, to the same bits.
 KEPT_BYTES = 1 << 30
 
@@ -99,7 +96,7 @@ class NoisyBatcher:
     def _crop(self, index: int) -> tuple[Plane, Plane, Plane]:
         """Planes, target and weight of one crop of the training."""
         place = self._place(index)
-        clean = self._clean(place)
+        clean = self._clean(place, index)
         noisy = self._noisy(clean, place, index, "input")
         shown, other = noisy.image, Noisy(clean)
         if self.plan.target == "noisy":
@@ -121,17 +118,16 @@ class NoisyBatcher:
         height, width = self.images.size(image)
         top, left = (int(rng.integers(side - self.crop_px + 1)) for side in (height, width))
         symmetry = int(rng.integers(SYMMETRIES))
-        shift = rng.integers(SHIFT_PX + 1, size=2) if self._shifts else (0, 0)
         count = self.plan.realisations or 0
         # The average is of all but the first, which is then the input.
         first = int(rng.integers(count)) if count and self.plan.target != "average" else 0
         second = (first + 1 + int(rng.integers(count - 1))) % count if count > 1 else first
-        return _Place(image, top, left, self.crop_px, symmetry, (int(shift[0]), int(shift[1])), first, second)
+        return _Place(image, top, left, self.crop_px, symmetry, first, second)
 
-    def _clean(self, place: _Place) -> Plane:
+    def _clean(self, place: _Place, index: int) -> Plane:
         crop = self.images.crop(place.image, place.top, place.left, place.side, place.side)
         turned = _turned(crop, place.symmetry)
-        return np.roll(turned, place.shift, axis=(1, 2)) if self._shifts else turned
+        return shift(turned, generator(self.seed, "shift", index)) if self._shifts else turned
 
     def _noisy(self, clean: Plane, place: _Place, index: int, purpose: str) -> Noisy:
         """A noisy version of a crop, for the input or the target."""
@@ -157,14 +153,13 @@ class NoisyBatcher:
 
 @dataclass(frozen=True)
 class _Place:
-    """A crop of an image: where it begins, how it is turned and moved around, and of which fixed noisy versions."""
+    """A crop of an image: where it begins, how it is turned, and of which fixed noisy versions it is."""
 
     image: int
     top: int
     left: int
     side: int
     symmetry: int
-    shift: tuple[int, int]
     first: int
     second: int
 
