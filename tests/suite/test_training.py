@@ -158,3 +158,14 @@ def test_blind_training_has_the_options_of_noise2void(tmp_path: Path) -> None:
     assert (blind.crop, blind.crops, blind.rate) == (64, 128, 4e-4)
     noisy = SuiteTrainConfig(noise="gaussian", data=tmp_path, out=tmp_path)
     assert (noisy.crop, noisy.crops, noisy.rate) == (256, 4, 1e-3)
+
+
+@pytest.mark.parametrize(("noise", "warned"), [("gaussian", False), ("brown_gaussian:bandwidth_px=2", True)])
+def test_blind_training_warns_of_noise_that_neighbours_share(
+    noise: str, warned: bool, folder_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    events: list[dict[str, Any]] = []
+    options = {**SMALL, "target": "blind", "steps": 1}
+    data = folder_of(4, height=96, width=96)
+    run_suite_train(SuiteTrainConfig(noise=noise, data=data, out=tmp_path / "o", **options), events.append)
+    assert any("blind spots teach it" in e.get("text", "") for e in events) == warned
