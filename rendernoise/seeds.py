@@ -16,10 +16,9 @@ from rendernoise.errors import InputError
 
 #: The independent renders of one pass: the two halves of a pair, and the two halves of a reference.
 HALVES = ("a", "b", "reference_a", "reference_b")
-#: What the noise suite draws for: where crops lie, the noise of the input and that of the target, which pixels are
-#: hidden, the noise that an image keeps through a training, that of test images, and how far whole images are
-#: moved around.
-PURPOSES = ("crop", "input", "target", "hide", "realisation", "test", "shift")
+#: What the noise suite draws for: where crops lie, by how much whole images are shifted, the noise of the input and of
+#: the target, which pixels are hidden, the noise that an image keeps through a training, and that of test images.
+PURPOSES = ("crop", "shift", "input", "target", "hide", "realisation", "test")
 
 _HALF_BITS, _FRAME_BITS, _PASS_BITS, _RUN_BITS = 2, 16, 15, 30
 _FRAMES = 1 << _FRAME_BITS

@@ -16,10 +16,13 @@ from rendernoise.errors import ImageError, InputError
 from rendernoise.frame import Plane
 from rendernoise.io.exr import read_colours
 from rendernoise.io.image import JPEG, PNG, TIFF, read_picture
+from rendernoise.io.nifti import read_slices
 
 Emit = Callable[[dict[str, Any]], None]
 EXR = (".exr",)
-SUFFIXES = (*PNG, *JPEG, *TIFF, *EXR)
+PICTURES = (*PNG, *JPEG, *TIFF, *EXR)
+#: Volumes, whose slices are images of so many px, as in Noise2Noise, section 3.4.
+VOLUMES, SLICE_PX = (".nii", ".nii.gz"), 255
 #: Smaller images than this are left out: the networks halve them five times.
 LEAST_PX = 32
 #: What makes grey of colours on a screen (ITU-R BT.601-7, section 2.5.1), as in the grey test images of the field.
@@ -99,7 +102,7 @@ class ImageFolder:
 def read_folder(
     path: Path, *, channels: int | None = None, limit: int | None = None, emit: Emit = lambda event: None
 ) -> ImageFolder:
-    """Read the PNG, JPEG, TIFF and EXR images of a folder, in the order of their names, or one file.
+    """Read the PNG, JPEG, TIFF and EXR images and the slices of NIfTI volumes of a folder, by name, or of one file.
 
     Args:
         path: Folder or file.
@@ -115,7 +118,7 @@ def read_folder(
     stored: list[NDArray[Any]] = []
     skipped = 0
     room = psutil.virtual_memory().available // 2
-    for file in image_files(path):
+    for file in image_files(path, (*PICTURES, *VOLUMES)):
         if limit is not None and len(names) >= limit:
             break
         try:
@@ -151,21 +154,25 @@ def read_folder(
     return ImageFolder(path.name, tuple(names), tuple(stored), channels or (3 if coloured else 1), skipped)
 
 
-def image_files(path: Path) -> list[Path]:
+def image_files(path: Path, suffixes: tuple[str, ...] = PICTURES) -> list[Path]:
     """The image files of a folder, by name; the file itself."""
     try:
         if path.is_file():
             return [path]
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+        known = (p for p in path.iterdir() if p.name.lower().endswith(suffixes) and not p.name.startswith("."))
+        found = sorted(known)
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or '').lower()}", "Check the path") from error
     if not found:
-        raise InputError(f"there is no image in {path}", f"Give a folder of {', '.join(SUFFIXES)}")
+        raise InputError(f"there is no image in {path}", f"Give a folder of {', '.join(suffixes)}")
     return found
 
 
 def _read(file: Path) -> list[tuple[str, NDArray[Any], tuple[str, ...]]]:
     """Name, pixels and notes of each image in a file."""
+    if file.name.lower().endswith(VOLUMES):
+        slices = read_slices(file, size_px=SLICE_PX)
+        return [(f"{file.name}.{i:03d}", uncentred(image), ()) for i, image in enumerate(slices)]
     if file.suffix.lower() in EXR:
         return [(file.name, *_read_exr(file))]
     picture = read_picture(file)

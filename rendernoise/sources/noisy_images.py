@@ -127,7 +127,6 @@ class NoisyBatcher:
     def _clean(self, place: _Place, index: int) -> Plane:
         crop = self.images.crop(place.image, place.top, place.left, place.side, place.side)
         turned = _turned(crop, place.symmetry)
-        # What is sampled is a whole image, or a crop that counts as one, and may be moved around.
         return shift(turned, generator(self.seed, "shift", index)) if self._shifts else turned
 
     def _noisy(self, clean: Plane, place: _Place, index: int, purpose: str) -> Noisy:
@@ -154,7 +153,7 @@ class NoisyBatcher:
 
 @dataclass(frozen=True)
 class _Place:
-    """A crop of an image: where it begins, how it is turned, and of which fixed noisy versions."""
+    """A crop of an image: where it begins, how it is turned, and of which fixed noisy versions it is."""
 
     image: int
     top: int

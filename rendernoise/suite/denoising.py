@@ -13,7 +13,7 @@ from rendernoise.frame import Frame, Plane
 from rendernoise.io import exr
 from rendernoise.io.atomic import make_directory
 from rendernoise.io.image import read_picture, write_picture
-from rendernoise.io.image_folder import EXR, SUFFIXES, centred, image_files, uncentred
+from rendernoise.io.image_folder import EXR, PICTURES, centred, image_files, uncentred
 from rendernoise.job import Emit
 from rendernoise.suite.config import SuiteDenoiseConfig
 from rendernoise.suite.evaluation import load_weights
@@ -59,9 +59,9 @@ def run_suite_denoise(config: SuiteDenoiseConfig, emit: Emit = lambda event: Non
 def _outputs(config: SuiteDenoiseConfig) -> list[tuple[Path, Path]]:
     """Each image with the file that becomes of it; refuses what would lose one."""
     files = [file for given in config.inputs for file in image_files(given)]
-    unknown = [file for file in files if file.suffix.lower() not in SUFFIXES]
+    unknown = [file for file in files if file.suffix.lower() not in PICTURES]
     if unknown:
-        raise InputError(f"{unknown[0]} is no image that can be written", f"Give {', '.join(SUFFIXES)}")
+        raise InputError(f"{unknown[0]} is no image that can be written", f"Give {', '.join(PICTURES)}")
     outputs: dict[Path, Path] = {}
     for file in files:
         output = config.out / file.name

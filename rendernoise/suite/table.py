@@ -79,7 +79,7 @@ def checks(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
     Yields:
         ``experiment``, ``image_set``, ``text``, ``kind``, ``bound_db``, ``difference_db`` (mean over seeds),
-        ``spread_db`` (standard deviation; None of one seed), ``seeds``, ``holds``, and ``trained``: whether one of the two
+        ``spread_db`` (standard deviation; None of one seed), ``seeds``, ``holds``, and ``trained``: whether one of both
         is better than the noisy images, without which a small difference says nothing.
     """
     for name in results["experiments"]:

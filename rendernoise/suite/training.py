@@ -17,6 +17,8 @@ from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.noise import NoiseModel
 from rendernoise.noise.naming import parse_noise
 from rendernoise.run import RunDirectory
+from rendernoise.seeds import generator
+from rendernoise.sources.autocorrelation import blind_spot_warning
 from rendernoise.sources.masking import get_masking
 from rendernoise.sources.noisy_images import NoisyBatcher, NoisyPlan
 from rendernoise.suite.config import SuiteTrainConfig
@@ -27,6 +29,8 @@ TRAINED_BY = "suite train"
 DEFAULT_NETWORK, BLIND_NETWORK = "unet", "n2v"
 #: Side of the image on which a noise model shows whether it needs more than pixels.
 _PROBE_PX = 32
+#: On so many images it is tested whether noise is independent.
+_WARNING_IMAGES = 8
 
 
 def run_suite_train(
@@ -135,6 +139,8 @@ class _Job(TrainingJob[NoisyBatcher]):
         colour = "colour" if images.channels == 3 else "grey"
         text = f"training on {len(images)} {colour} images, noise {config.noise}, target {config.target}"
         self.emit({"event": "note", "text": f"{text}, loss {trainer.loss.name}"})
+        if warning := self._blind_spot_warning():
+            self.emit({"event": "note", "text": warning})
         if self.restore():
             self.emit({"event": "note", "text": f"resumed at step {trainer.step_count}"})
         self.train(Limit(config.steps))
@@ -153,6 +159,15 @@ class _Job(TrainingJob[NoisyBatcher]):
         self.run_dir.finish(summary)
         self.emit({"event": "done", **summary})
         return summary
+
+    def _blind_spot_warning(self) -> str | None:
+        """A line where hidden pixels can be told from the noise of others, which blind targets then teach."""
+        if self.config.target != "blind":
+            return None
+        count = min(_WARNING_IMAGES, len(self.images))
+        streams = (generator(self.config.seed, "realisation", i) for i in range(count))
+        noisy = (self.noise.corrupt(self.images.image(i), self.noise.tested, rng) for i, rng in enumerate(streams))
+        return blind_spot_warning(version.image for version in noisy)
 
     def _provenance(self) -> dict[str, Any]:
         config = self.config

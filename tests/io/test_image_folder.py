@@ -13,6 +13,7 @@ from rendernoise.errors import InputError
 from rendernoise.io.deep_image import deep_png
 from rendernoise.io.exr import write_layers
 from rendernoise.io.image_folder import LEAST_PX, centred, read_folder, recoloured, uncentred
+from rendernoise.io.nifti import read_slices
 
 
 def save(path: Path, mode: str = "L", size: tuple[int, int] = (40, 36), **options: Any) -> None:
@@ -132,3 +133,16 @@ def test_images_that_do_not_fit_into_memory(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("psutil.virtual_memory", Little)
     with pytest.raises(InputError, match="do not fit into half the free memory"):
         read_folder(tmp_path)
+
+
+def test_slices_of_a_volume_are_images(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    volume = np.random.default_rng(0).random((60, 50, 4), dtype=np.float32)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "head.nii.gz")
+    folder = read_folder(tmp_path)
+    assert folder.names == tuple(f"head.nii.gz.{i:03d}" for i in range(4))
+    assert (folder.channels, folder.least_side_px) == (1, 255)
+    for (_, image), expected in zip(folder, read_slices(tmp_path / "head.nii.gz", size_px=255), strict=True):
+        np.testing.assert_allclose(image, expected, atol=1e-6)
+    (tmp_path / "bad.nii").write_bytes(b"no volume")
+    assert read_folder(tmp_path).skipped == 1

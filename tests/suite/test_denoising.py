@@ -1,4 +1,4 @@
-"""``suite denoise``: images keep name, format, bit depth and alpha; what fails is named, the others are written."""
+"""``suite denoise``: each image keeps its name, format, bits and alpha; what fails is named, others are written."""
 
 from __future__ import annotations
 

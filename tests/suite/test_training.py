@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from rendernoise.denoiser import Denoiser
 from rendernoise.errors import InputError
+from rendernoise.io.image import write_png
 from rendernoise.job import TrainingJob
 from rendernoise.noise.naming import parse_noise
 from rendernoise.suite.config import SuiteTrainConfig
@@ -158,3 +159,16 @@ def test_blind_training_has_the_options_of_noise2void(tmp_path: Path) -> None:
     assert (blind.crop, blind.crops, blind.rate) == (64, 128, 4e-4)
     noisy = SuiteTrainConfig(noise="gaussian", data=tmp_path, out=tmp_path)
     assert (noisy.crop, noisy.crops, noisy.rate) == (256, 4, 1e-3)
+
+
+@pytest.mark.parametrize(("noise", "warned"), [("gaussian", False), ("brown_gaussian:bandwidth_px=2", True)])
+def test_blind_training_warns_of_noise_that_neighbours_share(noise: str, warned: bool, tmp_path: Path) -> None:
+    """Of smooth images: stripes in all of a small image would pass for noise that neighbours share."""
+    events: list[dict[str, Any]] = []
+    options = {**SMALL, "target": "blind", "steps": 1}
+    data = tmp_path / "data"
+    data.mkdir()
+    for i in range(4):
+        write_png(data / f"{i}.png", np.linspace(0.2, 0.3 + 0.1 * i, 96 * 96).reshape(1, 96, 96))
+    run_suite_train(SuiteTrainConfig(noise=noise, data=data, out=tmp_path / "o", **options), events.append)
+    assert any("blind spots teach it" in e.get("text", "") for e in events) == warned
