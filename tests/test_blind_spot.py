@@ -1,5 +1,5 @@
 """Batches of blind spots: which pixels are targets, and that nothing else changes. How they are hidden is tested
-in tests/sources/test_masking.py, with the masking of renders among the others."""
+in tests/sources/test_masking.py."""
 
 from __future__ import annotations
 

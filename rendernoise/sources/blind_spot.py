@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rendernoise.sources.batching import Batch, CropBatcher, batch_of
-from rendernoise.sources.masking import Masking
+from rendernoise.sources.masking import MASKINGS
 
-#: Of renders: what is hidden in each cell of so many by so many pixels.
-MASKING = Masking(cell_px=4, reach_px=2)
+#: How pixels of renders are hidden.
+MASKING = MASKINGS["n2v_dense"]
 
 
 class BlindSpotBatcher(CropBatcher):

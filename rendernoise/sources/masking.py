@@ -133,9 +133,11 @@ _STRUCT_CELL_PX, _STRUCT_REACH_PX = 16, 5
 
 #: ``n2v`` is the paper's: 64 pixels of a patch of 64×64 px, replaced from 5×5 as in the authors' script for BSD68.
 #: ``n2v_released`` has that script's share of pixels. It leaves one hidden pixel in 25 as it was; here none is.
-#: ``n2v2`` is Höck et al. 2022, section 3.2.
+#: ``n2v2`` is Höck et al. 2022, section 3.2. ``n2v_dense``, for short runs and for renders, has four times the targets
+#: at the same cost: 240 steps on 16 grey patches (sigma 25, one seed) leave it 1.5 dB behind Noise2Noise, ``n2v`` 1.8.
 MASKINGS: dict[str, Masking] = {
     "n2v": Masking(),
+    "n2v_dense": Masking(cell_px=4),
     "n2v_released": Masking(_RELEASED_CELL_PX, _RELEASED_SHARE * _RELEASED_CELL_PX**2),
     "n2v2": Masking(median=True),
     "struct_n2v": Masking(_STRUCT_CELL_PX, 1.0, _STRUCT_REACH_PX, left_right_px=_LINE_PX, up_down_px=_LINE_PX),
