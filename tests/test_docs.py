@@ -16,6 +16,7 @@ DOCUMENTS = (
     "docs/architecture.md",
     "docs/denoiser.md",
     "docs/benchmarks.md",
+    "docs/suite.md",
     "scenes/README.md",
 )
 #: Beginnings of paths inside the repository; anything else in backticks is a name, an option or an output.
