@@ -110,31 +110,40 @@ def grouped(experiments: Mapping[str, Experiment], foreign: Callable[[Experiment
 
 def allot(
     groups: Mapping[str, Group], costs: Mapping[tuple[str, Training], Cost], seconds: float, seeds: int
-) -> dict[str, int]:
-    """Steps of each group's trainings (times their share) that fit into ``seconds``.
+) -> tuple[dict[str, int], int]:
+    """Steps of each group's trainings (times their share) that fit into ``seconds``, and how many seeds do.
 
-    Every training gets the same time on average over its group, and every training of a group the same steps.
+    Every training gets the same time on average over its group, and every training of a group the same steps. Where
+    that is next to none, there are fewer seeds.
 
     Args:
         groups: Name to group.
         costs: Of each group's name and training.
         seconds: What is left.
-        seeds: Runs of each training.
+        seeds: Wanted runs of each training.
 
     Raises:
-        InputError: Some group would get next to none.
+        InputError: Some group would get next to none with one seed.
     """
-    fixed = sum(cost.fixed_s for cost in costs.values()) * seeds
-    free = (seconds - fixed) * (1 - _RESERVE)
+    for count in range(seeds, 0, -1):
+        steps = _allotted(groups, costs, seconds / count)
+        if min(steps.values()) >= LEAST_STEPS:
+            return steps, count
+    raise too_short(sum(len(g.trainings) for g in groups.values()))
+
+
+def _allotted(
+    groups: Mapping[str, Group], costs: Mapping[tuple[str, Training], Cost], seconds: float
+) -> dict[str, int]:
+    """Steps of each group within the seconds of one seed; less than 0 where not even the rest fits."""
+    free = (seconds - sum(cost.fixed_s for cost in costs.values())) * (1 - _RESERVE)
     weights = {name: sum(t.share for t in g.trainings) + g.foreign for name, g in groups.items()}
     steps: dict[str, int] = {}
     for name, group in groups.items():
         per_step = sum(t.share * costs[name, t].step_s for t in group.trainings)
         per_step += group.foreign * max(costs[name, t].step_s for t in group.trainings)
         mine = free * weights[name] / sum(weights.values())
-        steps[name] = min(group.first.steps, math.floor(mine / (seeds * per_step)))
-        if steps[name] < LEAST_STEPS:
-            raise too_short(sum(len(g.trainings) for g in groups.values()) * seeds)
+        steps[name] = min(group.first.steps, math.floor(mine / per_step))
     return steps
 
 

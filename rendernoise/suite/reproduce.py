@@ -82,6 +82,7 @@ class _Reproduction:
         """Everything that is not done already."""
         rows = [row for name, e in self.experiments.items() for row in self._untrained(name, e)]
         plan = self._plan()
+        self.trials.seeds = plan["seeds"]
         for seed in self.trials.seeds:
             for name, group in self.groups.items():
                 for training in group.trainings:
@@ -106,6 +107,7 @@ class _Reproduction:
         if path.exists():
             return json.loads(path.read_text())
         costs: dict[tuple[str, Training], Cost] = {}
+        seeds = config.seeds
         if config.steps is not None:
             steps = dict.fromkeys(self.groups, config.steps)
         elif config.seconds is None:
@@ -113,8 +115,11 @@ class _Reproduction:
         else:
             costs = self._costs(config.seconds)
             left = config.seconds - (time.monotonic() - self.started)
-            steps = allot(self.groups, costs, left, config.seeds)
-        plan = plan_json(config.budget, self.scale, steps, costs, list(self.trials.seeds))
+            steps, seeds = allot(self.groups, costs, left, seeds)
+            if seeds < config.seeds:
+                text = f"the budget is enough for {seeds} of {config.seeds} seeds"
+                self.emit({"event": "note", "text": text})
+        plan = plan_json(config.budget, self.scale, steps, costs, list(self.trials.seeds[:seeds]))
         write_text(path, json.dumps(plan, indent=2) + "\n")
         return plan
 

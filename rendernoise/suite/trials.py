@@ -32,7 +32,7 @@ from rendernoise.suite.training import run_suite_train
 #: Of the test noise, the same for all methods.
 TEST_SEED = 0
 #: Steps that are timed to plan with, after one that is not.
-_TIMED_STEPS = 10
+_TIMED_STEPS = 6
 #: Most images that a baseline gets noisy versions of to be trained on.
 _MOST_EXAMPLES = 400
 
@@ -62,7 +62,7 @@ class Trials:
         work: Path,
     ) -> None:
         self.config, self.groups, self.sources, self.scale, self.work = config, groups, sources, scale, work
-        self.seeds = range(config.seed, config.seed + config.seeds)
+        self.seeds = list(range(config.seed, config.seed + config.seeds))
 
     def material(self, experiment: Experiment) -> Material:
         """The images of an experiment at the scale of the run."""
