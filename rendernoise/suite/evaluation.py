@@ -212,7 +212,7 @@ def row(
 
 def _paper_psnr(noise: str, made: dict[str, Any], images: ImageFolder, strength: float) -> float | None:
     """The papers' figure of this on the same images, dB."""
-    if strength != parse_noise(noise).tested or made["masking"] not in (None, "n2v"):
+    if strength != parse_noise(noise).tested or made.get("masking") not in (None, "n2v"):
         return None
     return paper_psnr(noise, made["target"], images.name, made["loss"])
 
