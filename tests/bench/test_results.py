@@ -119,8 +119,8 @@ def test_machine_and_versions() -> None:
 
 
 def test_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inside = tmp_path / "rendernoise" / "bench"
-    inside.mkdir(parents=True)
+    inside = tmp_path / "rendernoise"
+    inside.mkdir()
     monkeypatch.setattr(module, "__file__", str(inside / "machine.py"))
     assert commit() is None  # an installed package
     if shutil.which("git") is None:
