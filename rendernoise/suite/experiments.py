@@ -55,8 +55,8 @@ class Training:
     @property
     def timed_as(self) -> Training:
         """What takes as long a step, whatever it learns."""
-        other = "noisy" if self.target == "clean" else self.target
-        return replace(self, label="", target=other, loss=None, contrast=False, strength=None, share=1.0)
+        target: Target = "blind" if self.target == "blind" else "noisy"
+        return Training("", self.noise.partition(":")[0], target, network=self.network, masking=self.masking)
 
 
 @dataclass(frozen=True)

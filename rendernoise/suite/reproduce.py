@@ -15,7 +15,7 @@ from rendernoise.io.atomic import write_text
 from rendernoise.job import Emit
 from rendernoise.machine import commit, machine, versions
 from rendernoise.run import RunDirectory
-from rendernoise.suite.allotment import Cost, allot, grouped, plan_json, scale_for, too_short
+from rendernoise.suite.allotment import Cost, Shape, allot, grouped, plan_json, scale_for, too_short
 from rendernoise.suite.baselines import BASELINES
 from rendernoise.suite.experiments import Experiment, Training, experiment_names, find_experiment
 from rendernoise.suite.material import Material, head_slices, photographs
@@ -126,12 +126,13 @@ class _Reproduction:
     def _costs(self, budget_s: float) -> dict[tuple[str, Training], Cost]:
         """What each training takes, measured once for those that are alike."""
         costs: dict[tuple[str, Training], Cost] = {}
-        alike: dict[tuple[str, Training], Cost] = {}
+        alike: dict[tuple[Training, str, bool, Shape], Cost] = {}
         for name, group in self.groups.items():
             for training in group.trainings:
                 if time.monotonic() - self.started > budget_s:
                     raise too_short(self.trainings)
-                key = (name, training.timed_as)
+                first = group.first
+                key = (training.timed_as, first.data, first.grey, Shape.of(first, self.scale))
                 if key not in alike:
                     text = f"timing {name}, {training.noise}"
                     self.emit({"event": "progress", "done": self.done, "total": self.pieces, "text": text})

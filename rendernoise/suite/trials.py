@@ -31,7 +31,7 @@ from rendernoise.suite.training import run_suite_train
 
 #: Of the test noise, the same for all methods.
 TEST_SEED = 0
-#: Steps that are timed to plan with, after one that is not.
+#: Steps that are timed to plan with.
 _TIMED_STEPS = 6
 #: Most images that a baseline gets noisy versions of to be trained on.
 _MOST_EXAMPLES = 400
@@ -62,6 +62,7 @@ class Trials:
         work: Path,
     ) -> None:
         self.config, self.groups, self.sources, self.scale, self.work = config, groups, sources, scale, work
+        self._prepared: set[tuple[object, ...]] = set()
         self.seeds = list(range(config.seed, config.seed + config.seeds))
 
     def material(self, experiment: Experiment) -> Material:
@@ -75,19 +76,19 @@ class Trials:
 
     def cost(self, group: str, training: Training) -> Cost:
         """Seconds of a few steps, and of everything around them."""
-        folder = self.work / "timing"
-        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed here
-        found: list[tuple[float, float]] = []
-        for steps in (1, 1 + _TIMED_STEPS):
+        folder, experiment = self.work / "timing", self.groups[group].first
+        # The first step of a process prepares kernels for a network and the shapes of its tensors.
+        kind = (training.network, training.target == "blind", experiment.data, experiment.grey)
+        train_s = wall_s = 0.0
+        for steps in (_TIMED_STEPS,) if kind in self._prepared else (1, _TIMED_STEPS):
+            shutil.rmtree(folder, ignore_errors=True)  # or of a run that was killed here
             start = time.perf_counter()
             train_s = self._train(folder, group, training, steps, self.seeds[0])["train_s"]
             self._weights_scores(folder, group, training, None)
-            found.append((train_s, time.perf_counter() - start))
-            shutil.rmtree(folder)
-        # The first step of a process prepares kernels for the shapes of its tensors.
-        (first_s, _), (train_s, wall_s) = found
-        step_s = (train_s - first_s) / _TIMED_STEPS if train_s > 2 * first_s else train_s / (1 + _TIMED_STEPS)
-        return Cost(step_s, wall_s - train_s)
+            wall_s = time.perf_counter() - start
+        shutil.rmtree(folder)
+        self._prepared.add(kind)
+        return Cost(train_s / _TIMED_STEPS, wall_s - train_s)
 
     def trained(self, group: str, training: Training, seed: int, steps: int) -> dict[str, Any]:
         """The scores of a training: ``sets``, ``network``, ``loss``, ``steps``, ``wall_s`` and ``picture``.
