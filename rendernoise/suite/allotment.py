@@ -35,7 +35,7 @@ class Scale:
 
 WHOLE = Scale(None, None, None, None)
 #: Seconds of a training, and the scale of those that have less.
-_SCALES = ((60.0, Scale(64, 16, 4, 128)), (1200.0, Scale(128, 32, 12, 320)))
+_SCALES = ((60.0, Scale(64, 8, 4, 128)), (1200.0, Scale(128, 32, 12, 320)))
 
 
 def scale_for(seconds: float | None, trainings: int) -> Scale:
