@@ -145,7 +145,8 @@ def facts(results: Mapping[str, Any]) -> list[str]:
         "± is the standard deviation over seeds, which draw weights, crops and training noise; the test's noise is the "
         "same for all. Seconds are of one training with its test.",
         "PSNR with a data range of 1, mean over images, nothing clipped. A paper's figure is named with its images "
-        "where they are not ours; then there is no difference to tell.",
+        "where they are not ours; then there is no difference to tell."
+        + (" Theirs are of whole sets." if scale["test_images"] else ""),
         f"{machine['cpu']}, {machine['cores']} cores{gpu}; {made_by}, torch {versions['torch']}. "
         "No claim goes beyond these.",
     ]
