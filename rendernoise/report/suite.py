@@ -73,7 +73,7 @@ def _experiment(name: str, results: Mapping[str, Any], images: Path) -> Iterator
 
 
 def _pictures(original: Mapping[str, Any], results: Mapping[str, Any], images: Path) -> Iterator[str]:
-    """The first image of a set: clean, noisy, and as every method of the first seed restored it."""
+    """One image of a set: clean, noisy, and as every method of the first seed restored it."""
     same = ("experiment", "image_set", "noise")
     rows = [r for r in results["rows"] if all(r[key] == original[key] for key in same)]
     shown = {row["label"]: row["picture"] for row in rows}

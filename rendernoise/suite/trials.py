@@ -42,6 +42,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()
 
 
+def _pictured(images: ImageFolder) -> int:
+    """Which image of a set the page shows: the middle one, as the first slices of a head show little."""
+    return len(images) // 2
+
+
 class Trials:
     """What is finished lies in ``work``, and is read there when it is asked for again.
 
@@ -182,7 +187,7 @@ class Trials:
         self, restore: Callable[[Noisy], Plane], images: ImageFolder, noise: NoiseModel, picture: str | None
     ) -> dict[str, Any]:
         def seen(name: str, clean: Plane, noisy: Noisy, restored: Plane) -> None:
-            if picture is not None and name == images.names[0]:
+            if picture is not None and name == images.names[_pictured(images)]:
                 self.keep(f"{slug(images.name)}.{picture}.png", restored)
 
         scores = score(restore, images, noise, noise.tested, TEST_SEED, seen)
@@ -200,14 +205,15 @@ class Trials:
         return name
 
     def originals(self, name: str, experiment: Experiment) -> Sequence[dict[str, Any]]:
-        """Clean and noisy picture of the first image of each set, with the noise of each training."""
+        """Clean and noisy picture of an image of each set, with the noise of each training."""
         kept: list[dict[str, Any]] = []
         for images in self.material(experiment).tests:
-            clean, stem = images.image(0), f"{slug(images.name)}.{name}"
+            index = _pictured(images)
+            clean, stem = images.image(index), f"{slug(images.name)}.{name}"
             for text in dict.fromkeys(t.noise for t in experiment.trainings):
                 noise = parse_noise(text)
-                noisy = noisy_version(images.names[0], clean, noise, noise.tested, TEST_SEED)
-                names = {"experiment": name, "image_set": images.name, "noise": text, "image": images.names[0]}
+                noisy = noisy_version(images.names[index], clean, noise, noise.tested, TEST_SEED)
+                names = {"experiment": name, "image_set": images.name, "noise": text, "image": images.names[index]}
                 pictures = {
                     "clean": self.keep(f"{stem}.clean.png", clean),
                     "noisy": self.keep(f"{stem}.{slug(text)}.noisy.png", noisy.image),
