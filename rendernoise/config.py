@@ -1,4 +1,4 @@
-"""The options of every command: one frozen dataclass each (that of ``bench`` is in ``rendernoise/bench/config.py``).
+"""The options of every command: one frozen dataclass each (those of ``bench`` and ``suite`` are in their packages).
 
 Each makes the command line, the ``--config`` TOML file and ``config.json`` in the run directory. This module imports
 neither torch nor Mitsuba, so that ``--help`` answers at once. A value that cannot work raises ``InputError`` here,
@@ -43,14 +43,14 @@ def parse_resolution(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
-def parse_duration(text: str | None) -> float | None:
-    """``"60s"``, ``"90"`` or ``"2m"`` in seconds. Raises ``InputError``."""
+def parse_duration(text: str | None, option: str = "--train") -> float | None:
+    """``"60s"``, ``"90"`` or ``"2m"`` in seconds; ``option`` gave it. Raises ``InputError``."""
     if text is None:
         return None
     number = re.fullmatch(r"(\d+\.?\d*|\.\d+)([smh]?)", text.strip().lower())
     seconds = float(number[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[number[2]] if number else 0.0
     if not 0 < seconds <= MAX_TRAIN_S:
-        raise InputError(f"--train {text} is no time", "Write it like 60s, 90 or 2m")
+        raise InputError(f"{option} {text} is no time", "Write it like 60s, 90 or 2m")
     return seconds
 
 
@@ -69,13 +69,11 @@ def check_between(name: str, value: float, low: float, high: float) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common:
+class Job:
     """Options that every long command has."""
 
     out: Path
     """Output directory; it is created."""
-    frames: str | None = None
-    """Frames, such as 1-24,30-40x2; all that there are by default."""
     seed: int = 0
     """Seed of everything random; 0 is a seed like any other."""
     resume: bool = False
@@ -94,6 +92,22 @@ class Common:
     def __post_init__(self) -> None:
         """Check the values; raises ``InputError``."""
         check_between("seed", self.seed, 0, MAX_RUN_SEED)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, paths as text."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(Job):
+    """Options that every long command on frames has."""
+
+    frames: str | None = None
+    """Frames, such as 1-24,30-40x2; all that there are by default."""
+
+    def __post_init__(self) -> None:
+        """Check the values; raises ``InputError``."""
+        super().__post_init__()
         if self.frames is not None:
             parse_frames(self.frames)
 
@@ -101,10 +115,6 @@ class Common:
     def frame_list(self) -> list[int] | None:
         """The frames that were asked for; None for all."""
         return None if self.frames is None else parse_frames(self.frames)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values, paths as text."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
 
 
 def _plain(value: Any) -> Any:

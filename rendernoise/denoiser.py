@@ -67,8 +67,10 @@ class Denoiser:
         spins: How many placements of the network's 2×2 blocks are averaged, 1 to 4 (cycle spinning, Coifman and Donoho
             1995): the time of so many passes, and with 4 about a fifth less squared error (docs/denoiser.md).
 
+    Weights that take the plane ``kept`` see whole images alone: nothing is tiled or moved, whatever the size.
+
     Raises:
-        InputError: ``spins`` is out of range.
+        InputError: ``spins`` is out of range, or more than 1 where the image may not be moved.
     """
 
     def __init__(
@@ -82,6 +84,8 @@ class Denoiser:
     ) -> None:
         if not 1 <= spins <= len(PLACEMENTS):
             raise InputError(f"there are 1 to {len(PLACEMENTS)} spins, not {spins}")
+        if spins > 1 and model.spec.whole_images:
+            raise InputError("these weights keep measured frequencies, which a moved image does not have", "Use 1 spin")
         self.spins = spins
         self.device = device or torch.device("cpu")
         self.model = model.to(self.device)
@@ -106,6 +110,7 @@ class Denoiser:
         """
         self.model.eval()
         planes, exposed = self.model.input_of(frame, self.device, exposure)
+        first = 0 if self.model.spec.whole_images else first
         chosen = [PLACEMENTS[(first + i) % len(PLACEMENTS)] for i in range(self.spins)]
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             total, *others = (self._placed(planes, exposed, down, right) for down, right in chosen)
@@ -116,7 +121,8 @@ class Denoiser:
         """The result with the image moved within the network's blocks, which repeats its first rows and columns."""
         height, width = planes.shape[-2:]
         moved = F.pad(planes, (right, 0, down, 0), mode="replicate") if down or right else planes
-        result = self.model(moved, exposure) if height * width <= WHOLE_FRAME_PX else self._tiled(moved, exposure)
+        whole = height * width <= WHOLE_FRAME_PX or self.model.spec.whole_images
+        result = self.model(moved, exposure) if whole else self._tiled(moved, exposure)
         return result[..., down:, right:]
 
     def _tiled(self, planes: Tensor, exposure: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ Plane = NDArray[np.float32]
 #: ``variance`` is that of the radiance. ``motion`` and ``motion2`` are motion vectors as a file has them;
 #: ``to_previous`` and ``to_next`` say, in px to the right and down, where a pixel's surface is in the frame before and
 #: after (NaN where nobody knows). ``history`` is what other frames know of the radiance, and ``reliability``
-#: on how many times the frame's own samples that rests (0: they know nothing).
+#: on how many times the frame's own samples that rests (0: they know nothing). ``kept`` is no image: in the order of
+#: ``numpy.fft.fft2`` the probability with which a frequency of the radiance was measured, 0 where it was not.
 PLANE_CHANNELS: Mapping[str, int] = MappingProxyType(
     {
         "radiance": 3,
@@ -42,6 +43,7 @@ PLANE_CHANNELS: Mapping[str, int] = MappingProxyType(
         "variance": 3,
         "history": 3,
         "reliability": 1,
+        "kept": 1,
     }
 )
 

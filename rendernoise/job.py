@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -14,13 +14,32 @@ from rendernoise.denoiser import Denoiser
 from rendernoise.errors import InputError, RunError
 from rendernoise.networks import DEFAULT_NETWORK
 from rendernoise.run import RunDirectory
-from rendernoise.sources.batching import CropBatcher
+from rendernoise.sources.batching import Batch
 from rendernoise.trainer import Trainer
 from rendernoise.weights import BASE, base_path
 
 Emit = Callable[[dict[str, Any]], None]
 CHECKPOINT_EVERY_S = 15.0
 TRAIN_EVENT_EVERY_STEPS = 25
+
+
+class Batcher(Protocol):
+    """What batches come from."""
+
+    def draw(self) -> Batch:
+        """The next batch."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the draws, as JSON values."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on drawing where ``state`` was taken."""
+        ...
+
+
+AnyBatcher = TypeVar("AnyBatcher", bound=Batcher)
 
 
 def starting_weights(weights: str | None, network: str | None = None) -> Denoiser | None:
@@ -57,7 +76,7 @@ class Limit:
         return min(1.0, max(steps / self.steps, seconds / self.seconds))
 
 
-class Training:
+class Training(Generic[AnyBatcher]):
     """Steps that are timed and reported.
 
     Args:
@@ -66,7 +85,7 @@ class Training:
         emit: Called with every event.
     """
 
-    def __init__(self, trainer: Trainer, batcher: CropBatcher, emit: Emit) -> None:
+    def __init__(self, trainer: Trainer, batcher: AnyBatcher, emit: Emit) -> None:
         self.trainer, self.batcher, self.emit = trainer, batcher, emit
         self.train_s = self.elapsed_before_s = 0.0
         self.started = time.monotonic()
@@ -109,7 +128,7 @@ class Training:
             )
 
 
-class TrainingJob(Training):
+class TrainingJob(Training[AnyBatcher]):
     """Training in a run directory, which can be resumed. A subclass adds its state by ``state`` and ``load_state``.
 
     Args:
@@ -119,7 +138,7 @@ class TrainingJob(Training):
         emit: Called with every event.
     """
 
-    def __init__(self, run_dir: RunDirectory, trainer: Trainer, batcher: CropBatcher, emit: Emit) -> None:
+    def __init__(self, run_dir: RunDirectory, trainer: Trainer, batcher: AnyBatcher, emit: Emit) -> None:
         super().__init__(trainer, batcher, emit)
         self.run_dir, self.saved = run_dir, time.monotonic()
 

@@ -77,6 +77,16 @@ def _tonemapped(f: Tensor, knee: float = 1e-3) -> Tensor:
     return tonemap(bright) + slope * (f - bright)
 
 
+def _power(gamma: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """(|f − y| + 1e-8)^γ: the square for 2, the absolute for 1, and towards 0 the count of values that differ."""
+    return lambda f, t: ((f - t).abs() + 1e-8).pow(gamma)
+
+
+def _annealed_power(floor: float) -> Callable[[float], Callable[[Tensor, Tensor], Tensor]]:
+    """γ from 2 at the beginning of a run down to ``floor`` along a line that would reach 0 at its end."""
+    return lambda progress: _power(max(2 - 2 * progress, floor))
+
+
 LOSSES: dict[str, Loss] = {
     loss.name: loss
     for loss in (
@@ -108,6 +118,10 @@ LOSSES: dict[str, Loss] = {
             lambda f, t: (_tonemapped(f) - _tonemapped(t)).abs(),
             "the median commutes with T, but a skewed distribution's median is below its mean: dark",
         ),
+        # The annealed L0 of Noise2Noise, section 3.5. At γ = 0 itself nothing has a slope; a run ends just before.
+        Loss("l0", "mode", _power(0.01), annealed=_annealed_power(0.0)),
+        # The same as the authors' later code has it; the cusp at the mode is deepest for γ = 0.5 already.
+        Loss("l0_floor", "mode", _power(0.5), annealed=_annealed_power(0.5)),
     )
 }
 

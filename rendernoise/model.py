@@ -12,6 +12,7 @@ from rendernoise.color import TRANSFERS, auto_exposure
 from rendernoise.errors import InputError
 from rendernoise.frame import PLANE_CHANNELS, Frame, Layout, Plane
 from rendernoise.networks import network_class
+from rendernoise.spectrum import keep_measured
 
 EXPOSURE_RULES = ("none", "auto")
 
@@ -22,7 +23,7 @@ class ModelSpec:
 
     Args:
         network: A name in ``networks.NETWORKS``.
-        planes: The input planes, in order.
+        planes: The planes of a frame that it takes, in order. All but ``kept`` are inputs of the network.
         transfer: A name in ``color.TRANSFERS``, applied to exposed radiance.
         exposure: ``none``, or ``auto`` for :func:`rendernoise.color.auto_exposure` of each frame.
         bears_absence: Whether the weights were trained with planes left out, so that a frame may lack any but radiance.
@@ -44,9 +45,10 @@ class ModelSpec:
         return cls(network, taken, kind.transfer, kind.exposure, kind.bears_absence)
 
     def __post_init__(self) -> None:
-        unsupported = [p for p in self.planes if p not in _COMPRESS]
+        supported = (*_COMPRESS, _MEASURED)
+        unsupported = [p for p in self.planes if p not in supported]
         if unsupported:
-            raise InputError(f"no network takes the plane {unsupported[0]!r}", f"Use {', '.join(_COMPRESS)}")
+            raise InputError(f"no network takes the plane {unsupported[0]!r}", f"Use {', '.join(supported)}")
         if self.transfer not in TRANSFERS or self.exposure not in EXPOSURE_RULES:
             raise InputError(f"unknown transfer {self.transfer!r} or exposure {self.exposure!r}")
         if not isinstance(self.bears_absence, bool):
@@ -59,12 +61,24 @@ class ModelSpec:
         """The input planes as channels."""
         return Layout(self.planes, self.channels)
 
+    @property
+    def inputs(self) -> Layout:
+        """Those of them that the network sees."""
+        return Layout(tuple(p for p in self.planes if p != _MEASURED), self.channels)
+
+    @property
+    def whole_images(self) -> bool:
+        """Whether only whole images make sense: the frequencies of a part are not those that were measured."""
+        return _MEASURED in self.planes
+
     def to_json(self) -> dict[str, object]:
         """As plain JSON values, the channels only where they are not 3: weights keep the bytes that name them."""
         values = asdict(self)
         return values if self.channels != 3 else {k: v for k, v in values.items() if k != "channels"}
 
 
+#: The plane that says which frequencies were measured.
+_MEASURED = "kept"
 #: Planes of radiance, which go through exposure and transfer.
 _RADIANCES = ("radiance", "history")
 # How each plane is brought to the range that networks like.
@@ -82,6 +96,8 @@ _COMPRESS = {
 class DenoisingModel(nn.Module):
     """Preprocessing and network in one: raw planes to scene-linear radiance.
 
+    Where a frame says which of its frequencies were measured, the result has those as they are.
+
     Args:
         spec: Network, planes, transfer and exposure.
     """
@@ -90,7 +106,7 @@ class DenoisingModel(nn.Module):
         super().__init__()
         self.spec = spec
         self.layout = spec.layout
-        self.network = network_class(spec.network)(self.layout.channels, spec.channels)
+        self.network = network_class(spec.network)(spec.inputs.channels, spec.channels)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -122,9 +138,10 @@ class DenoisingModel(nn.Module):
     def preprocess(self, planes: Tensor, exposure: Tensor) -> Tensor:
         """Raw planes ``[N, C, H, W]`` in layout order to network inputs; exposure is ``[N, 1, 1, 1]``."""
         transfer = TRANSFERS[self.spec.transfer].forward
-        inputs = torch.empty_like(planes)
-        for name, channels in self.layout.slices():
-            plane = planes[:, channels]
+        inputs = torch.empty_like(planes[:, : self.spec.inputs.channels])
+        where = dict(self.layout.slices())
+        for name, channels in self.spec.inputs.slices():
+            plane = planes[:, where[name]]
             # A renderer's NaN must not spread over the receptive field. A lost sample adds no radiance; a lost feature
             # is one that the frame does not have.
             if name in _RADIANCES:
@@ -139,7 +156,10 @@ class DenoisingModel(nn.Module):
 
     def forward(self, planes: Tensor, exposure: Tensor) -> Tensor:
         """Denoised radiance ``[N, 3, H, W]`` in the input's own scale, float32."""
-        return self.network(self.preprocess(planes, exposure)).float() / exposure
+        result = self.network(self.preprocess(planes, exposure)).float() / exposure
+        if not self.spec.whole_images:
+            return result
+        return keep_measured(result, self.radiance_of(planes), planes[:, dict(self.layout.slices())[_MEASURED]])
 
     def input_of(self, frame: Frame, device: torch.device, exposure: float | None = None) -> tuple[Tensor, Tensor]:
         """A whole frame as the two arguments of :meth:`forward`; or a part of one, in the exposure of the whole."""

@@ -86,7 +86,7 @@ def _spec(config: TrainConfig, base: Denoiser | None, planes: tuple[str, ...]) -
     return spec
 
 
-class _Job(TrainingJob):
+class _Job(TrainingJob[CropBatcher]):
     """One run of ``train``."""
 
     def __init__(

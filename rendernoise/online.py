@@ -89,7 +89,7 @@ def run_online(
         run.close()
 
 
-class _Job(TrainingJob):
+class _Job(TrainingJob[CropBatcher]):
     """One run of ``online``: the phases of :meth:`run`, and the state that a checkpoint keeps."""
 
     def __init__(

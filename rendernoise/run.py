@@ -30,6 +30,9 @@ _OWN = (
     "metrics.jsonl",
     "summary.json",
     "results.json",
+    "manifest.json",
+    "plan.json",
+    "table.md",
     "index.html",
 )
 #: Options that may differ between a run and its continuation, as no pixel depends on them.

@@ -16,6 +16,9 @@ from rendernoise.errors import InputError
 
 #: The independent renders of one pass: the two halves of a pair, and the two halves of a reference.
 HALVES = ("a", "b", "reference_a", "reference_b")
+#: What the noise suite draws for: where crops lie, by how much whole images are shifted, the noise of the input and of
+#: the target, which pixels are hidden, the noise that an image keeps through a training, and that of test images.
+PURPOSES = ("crop", "shift", "input", "target", "hide", "realisation", "test")
 
 _HALF_BITS, _FRAME_BITS, _PASS_BITS, _RUN_BITS = 2, 16, 15, 30
 _FRAMES = 1 << _FRAME_BITS
@@ -60,6 +63,21 @@ class Stream:
         frame = value & _FRAMES - 1
         value >>= _FRAME_BITS
         return cls(value >> _PASS_BITS, frame, value & MAX_PASSES - 1, half)
+
+
+def generator(run_seed: int, purpose: str, index: int) -> np.random.Generator:
+    """The random numbers for one thing that the noise suite draws.
+
+    Philox turns a key and a counter into numbers (Salmon et al. 2011). Seed and purpose are the key, and each index has
+    2¹²⁸ counts of its own, so that no two things share a number, and none depends on what was drawn before.
+
+    Args:
+        run_seed: The run's ``--seed``.
+        purpose: One of :data:`PURPOSES`.
+        index: Which of its kind, 0 to 2⁶⁴ − 1.
+    """
+    key = np.array([run_seed, PURPOSES.index(purpose)], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, index, 0], np.uint64)))
 
 
 def check_shot(frames: list[int]) -> None:

@@ -25,7 +25,7 @@ from rendernoise.recipes import CORE_STEP_S, MAX_VISITS_FROM_BASE, steps_that_pi
 from rendernoise.sources.autocorrelation import noise_correlation, same_noise
 from rendernoise.sources.batching import CropBatcher, CropPlan
 from rendernoise.sources.beauties import Beauties
-from rendernoise.sources.blind_spot import CELL_PX, BlindSpotBatcher
+from rendernoise.sources.blind_spot import MASKING, BlindSpotBatcher
 from rendernoise.sources.exr_pairs import PLANES, ExrPairs, PairFiles
 from rendernoise.sources.reading import read_pairs
 from rendernoise.sources.shots import FrameFiles
@@ -232,7 +232,7 @@ def _prepare(
     batcher = kind(store, model, plan, seed)
     batcher.all_frames = True
     # A step asks for all pixels of its crops, or for those that are hidden.
-    visits = MAX_VISITS_FROM_BASE if pairs else BLIND_VISITS * CELL_PX**2
+    visits = MAX_VISITS_FROM_BASE if pairs else BLIND_VISITS * MASKING.cell_px**2
     sizes = [store.size(number) for number in store.frames]
     bearable = sum(steps_that_pixels_bear(height * width, plan, visits) for height, width in sizes)
     nominal = min(bearable, round(seconds / CORE_STEP_S))

@@ -106,6 +106,8 @@ class Trainer:
         batch = batch.to(self.device)
         self.step_count += 1
         self.model.train()
+        # What a batch norm has seen on average: a skipped batch must leave no trace there either.
+        buffers = [buffer.clone() for buffer in self.model.buffers()]
         self._optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             prediction = self.model(batch.planes, batch.exposure)
@@ -122,6 +124,9 @@ class Trainer:
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(float(norm))):
             self._optimizer.zero_grad(set_to_none=True)
+            with torch.no_grad():
+                for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
             self.skipped += 1
             return StepReport(self.step_count, None, rate)
         self._optimizer.step()

@@ -17,6 +17,7 @@ DOCUMENTS = (
     "docs/denoiser.md",
     "docs/benchmarks.md",
     "docs/blender.md",
+    "docs/suite.md",
     "scenes/README.md",
 )
 #: Beginnings of paths inside the repository; anything else in backticks is a name, an option or an output.

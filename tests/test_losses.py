@@ -19,7 +19,11 @@ ALL = {**LOSSES, robust(1.0).name: robust(1.0)}
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_a_right_prediction_costs_nothing(name: str) -> None:
     image = torch.rand(2, 3, 5, 4) + 0.1
-    assert float(ALL[name](image, image.clone())) == 0
+    right = float(ALL[name](image, image.clone()))
+    if ALL[name].annealed is None:
+        assert right == 0
+    else:  # (0 + 1e-8)^γ: the least that there is, and no slope at 0
+        assert right < float(ALL[name](image, image + 1e-4))
 
 
 @pytest.mark.parametrize("name", sorted(ALL))

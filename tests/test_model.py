@@ -137,7 +137,8 @@ def test_the_result_scales_with_the_frame(network: str, scale: float, random_pai
     assert np.allclose(found, expected, rtol=1e-3, atol=0)
 
 
-@pytest.mark.parametrize("network", sorted(NETWORKS))
+# Noise2Void's networks take images as they are, which are no radiance: nothing compresses such a float for them.
+@pytest.mark.parametrize("network", sorted(n for n, kind in NETWORKS.items() if kind.transfer != "linear"))
 @pytest.mark.parametrize("dim", [1e-30, 1e-3])
 def test_the_brightest_float_beside_darkness_is_a_number(network: str, dim: float) -> None:
     """Exposed for the darkness, such a firefly exceeds float32."""

@@ -17,12 +17,15 @@ from rendernoise.weights import base_path
 
 NAMES = sorted(NETWORKS)
 KERNELS = ("fast", "kernel_pyramid")
+N2V = ("n2v", "n2v2")
+#: Those that may predict less than 0.
+SIGNED = ("unet", *N2V)
 ALL = 14
 
 
 def made(name: str, channels: int | None = None) -> Network:
-    """A network for so many channels; those with kernels insist on all of theirs."""
-    return network_class(name)(ALL if channels is None or name in KERNELS else channels)
+    """A network for so many channels, as it runs on images; those with kernels insist on all of theirs."""
+    return network_class(name)(ALL if channels is None or name in KERNELS else channels).eval()
 
 
 def parameters_of(name: str, channels: int) -> int:
@@ -42,6 +45,8 @@ def test_the_unet_has_exactly_the_published_parameters(name: str, channels: int,
         ("fast", 14, 463_281),
         ("shuffled_unet", 3, 786_796),
         ("shuffled_unet", 10, 794_860),
+        ("n2v", 3, 333_827),
+        ("n2v2", 3, 324_611),
     ],
 )
 def test_weights_of_our_networks_keep_their_number(name: str, channels: int, parameters: int) -> None:
@@ -97,7 +102,7 @@ def test_every_network_names_its_transfer_and_learns(name: str) -> None:
     assert NETWORKS[name].transfer in TRANSFERS
     assert NETWORKS[name].exposure in EXPOSURE_RULES
     torch.manual_seed(0)
-    network = made(name)
+    network = made(name).train()
     # On one coarsest pixel alone, all neighbours would be the same one.
     network(torch.rand(1, ALL, 64, 64)).square().mean().backward()
     for key, p in network.named_parameters():
@@ -137,8 +142,8 @@ def test_no_input_gives_a_number_that_is_none(name: str) -> None:
                     result = network(planes)
                 assert torch.isfinite(result).all()
                 assert result.dtype == torch.float32
-                assert name == "unet" or (result >= 0).all()
-        assert name == "unet" or (network(torch.rand(1, ALL, 32, 48)) > 0).all()
+                assert name in SIGNED or (result >= 0).all()
+        assert name in SIGNED or (network(torch.rand(1, ALL, 32, 48)) > 0).all()
 
 
 def spread_of_nan(network: Network, length: int, pixel: int) -> torch.Tensor:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from rendernoise.seeds import HALVES, MAX_PASSES, MAX_RUN_SEED, Stream, check_shot, jit_seed, scalar_seed
+from rendernoise.seeds import (
+    HALVES,
+    MAX_PASSES,
+    MAX_RUN_SEED,
+    PURPOSES,
+    Stream,
+    check_shot,
+    generator,
+    jit_seed,
+    scalar_seed,
+)
 
 
 def test_the_layout_of_a_packed_stream() -> None:
@@ -38,3 +48,20 @@ def test_seeds_are_stable(half: str) -> None:
 
 def test_an_empty_shot_has_no_frames_that_collide() -> None:
     check_shot([])
+
+
+def test_the_suite_has_a_stream_for_each_thing_that_it_draws() -> None:
+    """Streams are the same when made again, and the first numbers of all are different."""
+    places = [
+        (seed, purpose, index) for seed in (0, 1, 2**30 - 1) for purpose in PURPOSES for index in (0, 1, 7, 2**64 - 1)
+    ]
+    first = {place: generator(*place).integers(2**63, size=4).tobytes() for place in places}
+    assert len(set(first.values())) == len(places)
+    assert all(generator(*place).integers(2**63, size=4).tobytes() == numbers for place, numbers in first.items())
+
+
+def test_streams_of_neighbouring_indices_never_meet() -> None:
+    """A long stretch of one stream does not hold the beginning of the next."""
+    long = generator(3, "input", 5).integers(2**63, size=100_000)
+    for index in (4, 6):
+        assert generator(3, "input", index).integers(2**63) not in long

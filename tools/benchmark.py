@@ -19,9 +19,9 @@ from pathlib import Path
 from standing_scenes import OURS, ROOT, Scene, shared
 from standing_tables import section
 
-from rendernoise.bench.machine import commit, machine
 from rendernoise.bench.results import merge
 from rendernoise.io.atomic import write_text
+from rendernoise.machine import commit, machine
 from rendernoise.report.benchmark import page_images
 from rendernoise.report.page import write_page
 

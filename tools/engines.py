@@ -36,9 +36,9 @@ from measure_common import table
 from speed_worker import noisy_frame, peak_mib
 from torch import Tensor, nn
 
-from rendernoise.bench.machine import machine, versions
 from rendernoise.denoiser import Denoiser
 from rendernoise.frame import Frame
+from rendernoise.machine import machine, versions
 from rendernoise.model import DenoisingModel, ModelSpec
 from rendernoise.networks.shuffled_unet import ShuffledUNet
 

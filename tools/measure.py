@@ -20,10 +20,11 @@ import measure_neighbours
 import measure_online
 import measure_sequence
 import measure_shot_training
+import measure_suite
 import measure_targets
 import measure_training
 
-from rendernoise.bench.machine import machine, versions
+from rendernoise.machine import machine, versions
 
 EXPERIMENTS = {
     "scenes": measure_online.scenes,
@@ -38,6 +39,7 @@ EXPERIMENTS = {
     "aovs": measure_aovs.aovs,
     "alpha": measure_aovs.alpha,
     "shot": measure_shot_training.shot_training,
+    "suite-speed": measure_suite.suite_speed,
 }
 
 

@@ -35,7 +35,7 @@ from typing import Any
 
 from measure_common import table
 
-from rendernoise.bench.machine import machine, versions
+from rendernoise.machine import machine, versions
 from rendernoise.render.probe import probe_variant, usable_cores
 
 WORKER = Path(__file__).with_name("speed_worker.py")

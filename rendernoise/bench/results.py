@@ -12,10 +12,10 @@ from typing import Any
 from rendernoise._version import __version__
 from rendernoise.bench.equal import equal_quality
 from rendernoise.bench.inputs import ReferenceFrame
-from rendernoise.bench.machine import commit, machine, versions
 from rendernoise.bench.methods import Method, Seconds
 from rendernoise.bench.subject import Subject
 from rendernoise.errors import InputError
+from rendernoise.machine import commit, machine, versions
 from rendernoise.metrics import METRICS, TEMPORAL_METRICS
 from rendernoise.metrics.flip import FlipExposures
 

@@ -10,7 +10,7 @@ import traceback
 from dataclasses import fields
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, get_type_hints
 
 import tyro
 
@@ -101,13 +101,15 @@ def _from_toml(arguments: list[str], config: type[Any]) -> list[str]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no TOML file: {error}", "Mend it there") from error
     known = {f.name: f for f in fields(config)}
+    hints = get_type_hints(config, include_extras=True)
+    positionals = {n for n in known if tyro.conf.Positional in getattr(hints[n], "__metadata__", ())}
     flags: list[str] = []
     positional: list[str] = []
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in known:
             raise InputError(f"{path} has an unknown option {key!r}", f"It may have {', '.join(known)}")
-        if name in ("scenes", "pairs", "inputs") and isinstance(value, (str, list)):
+        if name in positionals and isinstance(value, (str, list)):
             positional += [value] if isinstance(value, str) else [str(v) for v in value]
         elif isinstance(value, bool):
             flags.append(f"--{'' if value else 'no-'}{name.replace('_', '-')}")

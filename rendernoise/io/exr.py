@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rendernoise.errors import ImageError, InputError
-from rendernoise.frame import Frame
+from rendernoise.frame import Frame, Plane
 from rendernoise.io.atomic import atomic_path
 from rendernoise.io.exr_attributes import hidden, is_hidden, restore
 from rendernoise.io.exr_header import inspect, map_file
@@ -39,6 +39,7 @@ __all__ = [
     "Part",
     "count_bad",
     "read",
+    "read_colours",
     "read_frame",
     "replace_channels",
     "replace_radiance",
@@ -277,5 +278,19 @@ def read_frame(
     """
     try:
         return to_frame(read(path), roles=roles, number=number, beauty=beauty)
+    except NoRadianceError as error:
+        raise ImageError(f"{path}: {error.what}", error.cure) from None
+
+
+def read_colours(path: Path) -> tuple[Exr, tuple[str, ...], Plane]:
+    """A file, the names of its radiance's channels, and those alone: ``[3, H, W]``, or ``[1, H, W]`` when it is grey.
+
+    Raises:
+        ImageError: The file cannot be read, or has no radiance.
+    """
+    exr = read(path)
+    try:
+        names = resolve_roles(exr)["radiance"]
+        return exr, names, to_frame(exr).radiance[: len(names)]
     except NoRadianceError as error:
         raise ImageError(f"{path}: {error.what}", error.cure) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rendernoise.errors import InputError
 from rendernoise.networks.kernel_pyramid import FastKernelPyramid, KernelPyramid
+from rendernoise.networks.n2v_unet import N2V2UNet, N2VUNet
 from rendernoise.networks.network import Network
 from rendernoise.networks.shuffled_unet import ShuffledUNet
 from rendernoise.networks.unet import UNet
@@ -15,6 +16,8 @@ NETWORKS: dict[str, type[Network]] = {
     "shuffled_unet": ShuffledUNet,
     "unet": UNet,
     "unet_log": UNetLog,
+    "n2v": N2VUNet,
+    "n2v2": N2V2UNet,
 }
 DEFAULT_NETWORK = "kernel_pyramid"
 

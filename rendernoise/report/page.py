@@ -70,7 +70,7 @@ def _assemble(results: Mapping[str, Any], selection: Selection) -> str:
     parts = {
         "title": _writable(html.escape(f"rendernoise bench: {scenes}" if scenes else "rendernoise bench")),
         "policy": (
-            f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+            f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; "
             "img-src data: blob:; base-uri 'none'; form-action 'none'"
         ),
         "style": style,
@@ -89,7 +89,7 @@ def _asset(name: str) -> str:
     return (resources.files("rendernoise.report") / "assets" / name).read_text(encoding="utf-8")
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
     """The source expression that lets a page run exactly this inline text (Content Security Policy, level 2)."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 

@@ -1,7 +1,7 @@
-"""Whether the noise of neighbouring pixels is independent, told from noisy frames alone.
+"""Whether the noise of neighbouring pixels is independent, told from noisy frames or images alone.
 
 Where a renderer splats each sample into several pixels (Mitsuba with its gaussian or tent filter), neighbours share
-noise, and so they do in images that were filtered or resized. Blind spots then teach the noise.
+noise, and so they do in images that were filtered, resized or compressed. Blind spots then teach the noise.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rendernoise.color import demodulator
-from rendernoise.frame import Frame
+from rendernoise.frame import Frame, Plane
 
 #: Sides of the window in which values are ranked, and of the tiles that count or do not, px.
 WINDOW_PX, TILE_PX = 9, 16
@@ -32,6 +32,12 @@ THRESHOLD = 0.2
 #: How many standard errors it must be from 0 besides.
 CERTAINTY = 3.0
 MIN_TILES = 4
+#: Of an image's tiles, those of least variance show the noise with the least of the picture: this share is looked at,
+#: and of small images so many.
+FLATTEST, MIN_FLAT_TILES = 1 / 16, 8
+#: From here on the noise of images counts as correlated. In flat tiles the picture leaves less than in renders', whose
+#: noise differs from place to place.
+IMAGE_THRESHOLD = 0.15
 #: From here on two frames have the same noise; frames of seeds of their own give 0.28 at most, a still of one seed 1.
 SAME = 0.55
 
@@ -52,8 +58,12 @@ class Correlation:
 
     @property
     def found(self) -> bool:
-        """Whether the noise is clearly correlated."""
-        return abs(self.noise) > max(THRESHOLD, CERTAINTY * self.error)
+        """Whether the noise of renders is clearly correlated."""
+        return self.exceeds(THRESHOLD)
+
+    def exceeds(self, threshold: float) -> bool:
+        """Whether the correlation is clearly beyond that, one way or the other; False where it is unknown."""
+        return abs(self.noise) > max(threshold, CERTAINTY * self.error)
 
 
 def noise_correlation(frames: Iterable[Frame]) -> Correlation:
@@ -81,16 +91,61 @@ def same_noise(frame: Frame, other: Frame) -> bool:
     return _found([[_tiles(image) for image in (variance, near, far, beyond)]]).noise > SAME
 
 
+def image_noise_correlation(images: Iterable[Plane]) -> tuple[Correlation, Correlation]:
+    """The correlation of the noise of pixels side by side, and of that of pixels one above the other, over all images.
+
+    Pixels become their ranks as in :func:`noise_correlation`, but all that neighbours have in common counts, as noise
+    of photographs may be alike over many pixels. What tells it from the picture is that it is everywhere: only the
+    flattest tiles of each image are looked at.
+
+    Args:
+        images: ``[C, H, W]`` of any channels and range, 32×32 px or more, noisy.
+    """
+    variance, right, down = (np.concatenate(parts) for parts in zip(*map(_flat_products, images), strict=True))
+    if len(variance) < MIN_TILES:
+        unknown = Correlation(np.nan, np.nan, len(variance))
+        return unknown, unknown
+    return _ratio(right, variance), _ratio(down, variance)
+
+
+def blind_spot_warning(images: Iterable[Plane]) -> str | None:
+    """One line where noisy images are nothing for Noise2Void, whose assumption is that pixels' noise is independent.
+
+    It names the masking that helps where the noise is alike along rows or along columns only. False alarms and misses
+    are in tests/test_image_autocorrelation.py: images of hardly any noise may raise one, as pixels of the picture are
+    alike.
+
+    Args:
+        images: As for :func:`image_noise_correlation`; a few of a folder will do.
+    """
+    rows, columns = image_noise_correlation(images)
+    along_rows, along_columns = rows.exceeds(IMAGE_THRESHOLD), columns.exceeds(IMAGE_THRESHOLD)
+    if not (along_rows or along_columns):
+        return None
+    if along_rows and along_columns:
+        where, cure = "", "use noisy pairs, or images that were not filtered, resized or compressed"
+    elif along_rows:
+        where, cure = " along rows", "use --masking struct_n2v_horizontal"
+    else:
+        where, cure = " along columns", "use --masking struct_n2v_vertical"
+    most = max(rows.noise, columns.noise, key=abs)
+    return f"the noise of neighbouring pixels is alike{where} (correlation {most:.2f}), so blind spots teach it: {cure}"
+
+
 def _found(products: list[list[np.ndarray]]) -> Correlation:
     """What the tiles of all frames say together."""
     variance, near, far, beyond = (np.concatenate(parts) for parts in zip(*products, strict=True))
     flat = (beyond < MAX_STRUCTURE * variance) & (variance > LEAST_VARIANCE)
     if flat.sum() < MIN_TILES:
         return Correlation(np.nan, np.nan, int(flat.sum()))
-    noise, whole = (near - far)[flat], (variance - far)[flat]
+    return _ratio((near - far)[flat], (variance - far)[flat])
+
+
+def _ratio(noise: np.ndarray, whole: np.ndarray) -> Correlation:
+    """The ratio of two sums over tiles with its standard error."""
     ratio = noise.sum() / whole.sum()
     error = np.sqrt(np.square(noise - ratio * whole).sum()) / whole.sum()
-    return Correlation(float(ratio), float(error), int(flat.sum()))
+    return Correlation(float(ratio), float(error), len(noise))
 
 
 def _products(frame: Frame) -> list[np.ndarray]:
@@ -101,6 +156,18 @@ def _products(frame: Frame) -> list[np.ndarray]:
         for px in (1, FAR_PX, BEYOND_PX)
     )
     return [_tiles(image) for image in (ranks * ranks, *pairs)]
+
+
+def _flat_products(image: Plane) -> list[np.ndarray]:
+    """Of the flattest tiles: the mean square of ranks, and the mean products with the right and the lower neighbour."""
+    grey = torch.from_numpy(image).nan_to_num(0.0, 0.0, 0.0).mean(0)[None, None]
+    ranks = _ranks(grey)
+    products = [_tiles(_shifted_product(ranks, ranks, *by)) for by in ((0, 0), (0, 1), (1, 0))]
+    contrast = _tiles(grey * grey) - _tiles(grey) ** 2
+    noisy = products[0] > LEAST_VARIANCE
+    order = np.argsort(np.where(noisy, contrast, np.inf), kind="stable")
+    flattest = order[: min(noisy.sum(), max(MIN_FLAT_TILES, round(FLATTEST * noisy.sum())))]
+    return [values[flattest] for values in products]
 
 
 def _ranks_of(frame: Frame) -> Tensor:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from rendernoise.bench import machine as module
-from rendernoise.bench.machine import commit, machine, versions
+from rendernoise import machine as module
 from rendernoise.bench.results import merge
 from rendernoise.cli.bench import summary
 from rendernoise.errors import InputError
+from rendernoise.machine import commit, machine, versions
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -119,8 +119,8 @@ def test_machine_and_versions() -> None:
 
 
 def test_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inside = tmp_path / "rendernoise" / "bench"
-    inside.mkdir(parents=True)
+    inside = tmp_path / "rendernoise"
+    inside.mkdir()
     monkeypatch.setattr(module, "__file__", str(inside / "machine.py"))
     assert commit() is None  # an installed package
     if shutil.which("git") is None:

@@ -50,7 +50,7 @@ def versions() -> dict[str, str]:
 
 def commit() -> str | None:
     """The commit of the code that runs, with ``+`` when files differ from it; None outside a clone."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[1]
     if not (root / ".git").exists():
         return None
 

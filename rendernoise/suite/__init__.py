@@ -1,0 +1,1 @@
+"""The generic noise suite: the experiments of Noise2Noise and Noise2Void on images, with the trainer of renderings."""
