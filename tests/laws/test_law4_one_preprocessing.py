@@ -39,6 +39,7 @@ def test_a_whole_frame_is_the_same_in_training_and_inference(
     store.show(0)
     batch = CropBatcher(store, model, CropPlan(crop_px=4096, batch=1, both_ways=False, augment=False), seed=0).draw()
     trainer = Trainer(model, LOSSES["hdr"], TrainerOptions(), torch.device("cpu"))
+    model.eval()  # batch norm goes by the batch while it learns
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=trainer.autocast):
         trained = model(batch.planes, batch.exposure)[0].numpy()
     inferred = Denoiser(trainer.model).radiance(pair.input)
