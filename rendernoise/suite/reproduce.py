@@ -60,6 +60,8 @@ class _Reproduction:
     ) -> None:
         self.config, self.experiments, self.run_dir, self.emit = config, experiments, run, emit
         self.started, self.done = time.monotonic(), 0
+        self._clock = run.work / "seconds"
+        self._before_s = float(self._clock.read_text()) if self._clock.exists() else 0.0
         self.left_out = {key: why for key, baseline in BASELINES.items() if (why := baseline.why_not()) is not None}
         self.groups = grouped(experiments, lambda e: len(self._baselines(e, trained=True)))
         seeds = config.seeds
@@ -100,6 +102,11 @@ class _Reproduction:
     def _begin(self, text: str) -> None:
         self.emit({"event": "progress", "done": self.done, "total": self.pieces, "text": text})
         self.done += 1
+        write_text(self._clock, str(self._wall_s()))
+
+    def _wall_s(self) -> float:
+        """Seconds of the run, those before an interruption included."""
+        return round(self._before_s + time.monotonic() - self.started, 1)
 
     def _plan(self) -> dict[str, Any]:
         """The steps of every group: of an earlier part of the run, as given, or what the budget allows."""
@@ -196,7 +203,7 @@ class _Reproduction:
             "machine": machine(),
             "versions": versions(),
             "commit": commit(),
-            "wall_s": round(time.monotonic() - self.started, 1),
+            "wall_s": self._wall_s(),
             "left_out": [
                 {"experiment": name, "label": BASELINES[key].label, "reason": self.left_out[key]}
                 for name, experiment in self.experiments.items()

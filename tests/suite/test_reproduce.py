@@ -101,6 +101,7 @@ def test_an_interrupted_run_goes_on_without_repeating_what_was_finished(images: 
     assert {p.name: p.stat().st_mtime_ns for p in (out / ".work").glob("*.json")}.items() >= kept.items()
     resumed = run_suite_reproduce(config(images, out, "bernoulli", resume=True))
     assert _figures(resumed) == _figures(whole)
+    assert resumed["wall_s"] > max(r["wall_s"] for r in resumed["rows"])
     assert (out / "plan.json").read_text() == plan
     assert run_suite_reproduce(config(images, out, "bernoulli", resume=True))["rows"] == resumed["rows"]
 

@@ -28,10 +28,8 @@ def run(config: SuiteReproduceConfig, report: Report) -> int:
         report.line(text)
     for line in lines(results):
         method, images, psnr, noisy, paper, difference, *_ = line.cells
-        beside = f"paper {paper}" if paper else ""
-        report.line(
-            f"{line.experiment:<15}{method:<28}{images:<28}{psnr:>16}  noisy {noisy:<7}{beside} {difference}".rstrip()
-        )
+        beside = (f"  noisy {noisy:<7}" if noisy else "") + (f"paper {paper} {difference}" if paper else "")
+        report.line(f"{line.experiment:<15}{method:<28}{images:<28}{psnr:>16}{beside}".rstrip())
     for check in results["checks"]:
         report.line(check_text(check))
     report.line(f"{config.out / 'table.md'}, {config.out / 'results.json'}, {page} (open it in a browser)")
