@@ -19,9 +19,10 @@ def tool(import_tool: Callable[[str], ModuleType]) -> ModuleType:
     return import_tool("fuzz_exr")
 
 
-def test_damaged_files_are_read_or_refused_with_a_line(tool: ModuleType, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bands", [False, True])
+def test_damaged_files_are_read_or_refused_with_a_line(tool: ModuleType, tmp_path: Path, bands: bool) -> None:
     ends: Counter[str] = Counter()
-    for number, path, kind, text in tool.fuzz(COUNT, 0, tmp_path):
+    for number, path, kind, text in tool.fuzz(COUNT, 0, tmp_path, bands=bands):
         assert kind in tool.GOOD, f"{number}: {kind}: {text}"
         assert path.exists()
         ends[kind] += 1

@@ -5,6 +5,7 @@ and given impossible headers; a child process reads them, so that what kills it,
 too. The exit status is 1 when anything but a picture or a line came out, and such files are kept.
 
     python tools/fuzz_exr.py --count 2000 --seed 0 --keep out/fuzz
+    python tools/fuzz_exr.py --count 2000 --bands     # as frames are read that do not fit into --memory
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from exr_samples import Split
 
 from rendernoise.errors import ImageError, InputError
 from rendernoise.io import exr
+from rendernoise.io.exr_bands import ExrBands, rewrite
 from rendernoise.io.exr_look import look, roles_of
 
 LIMIT_S = 10.0
@@ -203,18 +205,30 @@ DAMAGE = (
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def outcome(path: Path, out: Path) -> tuple[str, str]:
+def _read_whole(path: Path, out: Path) -> None:
+    seen = look(path)
+    roles_of(seen, path)
+    image = exr.read(path)
+    roles_of(image, path)
+    if seen.channel_map() != image.channel_map():
+        raise ValueError("the look at the header and the image differ")
+    frame = exr.to_frame(image)
+    exr.count_bad(frame)
+    exr.write(out, exr.replace_radiance(image, np.zeros_like(frame.radiance)))
+
+
+def _read_bands(path: Path, out: Path) -> None:
+    """A chunk at a time, and copied with the pixels that it has."""
+    bands = ExrBands(path)
+    roles_of(bands.look, path)
+    steps = [(first, last) for first, last in bands.pieces(0, bands.places[0].rows)]
+    rewrite(bands, out, 0, (bands.rows(0, first, last) for first, last in steps), {"rendernoise.version": "x"})
+
+
+def outcome(path: Path, out: Path, bands: bool = False) -> tuple[str, str]:
     """How a file ends, in this process: what became of it, and the line or the exception."""
     try:
-        seen = look(path)
-        roles_of(seen, path)
-        image = exr.read(path)
-        roles_of(image, path)
-        if seen.channel_map() != image.channel_map():
-            return "exception", "the look at the header and the image differ"
-        frame = exr.to_frame(image)
-        exr.count_bad(frame)
-        exr.write(out, exr.replace_radiance(image, np.zeros_like(frame.radiance)))
+        (_read_bands if bands else _read_whole)(path, out)
     except (ImageError, InputError) as error:
         text = str(error)
         if isinstance(error.__cause__, MemoryError) or "alloc" in text.lower():
@@ -229,7 +243,7 @@ def outcome(path: Path, out: Path) -> tuple[str, str]:
     return "read", ""
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, bands: bool) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
@@ -241,7 +255,7 @@ def _serve(pipe: Connection) -> None:
         if path is None:
             return
         Path("/proc/self/clear_refs").write_text("5")  # forgets the peak
-        kind, text = outcome(Path(path), Path(path).with_name("out.exr"))
+        kind, text = outcome(Path(path), Path(path).with_name("out.exr"), bands)
         over = _peak_bytes() - base
         pipe.send(("out of memory", f"{over >> 20} MiB") if over > LIMIT_BYTES else (kind, text))
 
@@ -254,8 +268,8 @@ def _peak_bytes() -> int:
 class Reader:
     """A child process that reads files one after another; another one takes its place when it dies."""
 
-    def __init__(self, sound: Path) -> None:
-        self._sound = sound
+    def __init__(self, sound: Path, bands: bool = False) -> None:
+        self._sound, self._bands = sound, bands
         self._start()
 
     def __enter__(self) -> Reader:
@@ -268,7 +282,7 @@ class Reader:
     def _start(self) -> None:
         context = mp.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, self._bands), daemon=True)
         self._process.start()
         theirs.close()
         self._pipe.send(str(self._sound))
@@ -290,11 +304,13 @@ class Reader:
         return found
 
 
-def fuzz(count: int, seed: int, folder: Path, first: int = 0) -> Iterator[tuple[int, Path, str, str]]:
+def fuzz(
+    count: int, seed: int, folder: Path, first: int = 0, bands: bool = False
+) -> Iterator[tuple[int, Path, str, str]]:
     """Number, path, what became of it and the line of each damaged file; the file is gone when the next one comes."""
     sound = samples(folder)
     (folder / "sound.exr").write_bytes(sound[0])
-    with Reader(folder / "sound.exr") as reader:
+    with Reader(folder / "sound.exr", bands) as reader:
         for number in range(first, first + count):
             rng = np.random.default_rng([seed, number])
             path = folder / "damaged.exr"
@@ -308,10 +324,13 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first file")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for the files that came to a bad end")
+    parser.add_argument("--bands", action="store_true", help="read a chunk at a time")
     arguments = parser.parse_args()
     counts: Counter[tuple[str, str]] = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        for number, path, kind, text in fuzz(arguments.count, arguments.seed, Path(folder), arguments.first):
+        for number, path, kind, text in fuzz(
+            arguments.count, arguments.seed, Path(folder), arguments.first, arguments.bands
+        ):
             counts[kind, reason(text)] += 1
             if kind not in GOOD:
                 print(f"{number}: {kind}: {text}", file=sys.stderr)

@@ -18,7 +18,7 @@ import numpy as np
 from rendernoise.errors import ImageError
 from rendernoise.io.atomic import atomic_path
 from rendernoise.io.exr import codec_for, decode, encode
-from rendernoise.io.exr_header import chunk_rows, inspect, is_multipart, map_file, value_of, window_of
+from rendernoise.io.exr_header import PartHeader, chunk_rows, inspect, is_multipart, map_file, value_of, window_of
 from rendernoise.io.exr_image import Exr, Part, Window, header_value
 from rendernoise.io.exr_look import look
 
@@ -31,6 +31,8 @@ _MAGIC, _TILED, _LONG_NAMES, _DECREASING = b"\x76\x2f\x31\x01", 0x200, 0x400, 1
 #: What a reader must know to decode chunks, and an encoder to make the like.
 _STRUCTURE = ("channels", "compression", "dataWindow", "displayWindow", "lineOrder", "pixelAspectRatio")
 _STRUCTURE += ("screenWindowCenter", "screenWindowWidth", "tiles", "dwaCompressionLevel")
+
+_AGAIN = "Copy or render it again"
 
 Attribute = tuple[str, bytes]
 
@@ -83,16 +85,20 @@ class ExrBands:
         self.headers = inspect(self.data, self.path)
         self.multipart = is_multipart(self.data)
         exr = look(self.path)
-        numbers = [value_of(self.data, header, "compression", 1)[0] for header in self.headers]
-        if any(number >= len(CODECS) for number in numbers):
-            raise ImageError(f"{path} has a codec that cannot be read in bands", "Raise --memory, or store it as ZIP")
+        try:
+            numbers = [value_of(self.data, header, "compression", 1)[0] for header in self.headers]
+            if any(number >= len(CODECS) for number in numbers):
+                raise ImageError(
+                    f"{path} has a codec that cannot be read in bands", "Raise --memory, or store it as ZIP"
+                )
+            self.places = [self._place(header, part) for header, part in zip(self.headers, exr.parts, strict=True)]
+        except (struct.error, ValueError, LookupError) as error:
+            raise ImageError(f"{path} is damaged in its header ({error})", _AGAIN) from error
         named = zip(exr.parts, numbers, strict=True)
         #: Parts, channels, types and windows; every pixel is 0 and takes no memory.
         self.look = Exr(tuple(replace(part, compression=CODECS[number]) for part, number in named))
-        self.places = [self._place(index) for index in range(len(self.headers))]
 
-    def _place(self, index: int) -> Place:
-        header, part = self.headers[index], self.look.parts[index]
+    def _place(self, header: PartHeader, part: Part) -> Place:
         window = window_of(self.data, header)
         across = 1
         if header.tiled:
@@ -150,14 +156,18 @@ class ExrBands:
         """A chunk as it lies in the file, without the number of its part."""
         header = self.headers[index]
         if number >= header.chunks:
-            raise ImageError(f"{self.path} is damaged: it has no chunk {number}", "Copy or render it again")
+            raise ImageError(f"{self.path} is damaged: it has no chunk {number}", _AGAIN)
         (offset,) = struct.unpack_from("<Q", self.data, header.table + 8 * number)
         leader = 16 if header.tiled else 4
         # Read, not mapped: mapped pages count as memory for as long as the system likes.
         with open(self.path, "rb") as file:
-            file.seek(offset + (4 if self.multipart else 0))
+            start = offset + (4 if self.multipart else 0)
+            file.seek(min(start, len(self.data)))
             head = file.read(leader + 4)
-            return head + file.read(struct.unpack_from("<I", head, leader)[0])
+            size = struct.unpack_from("<I", head, leader)[0] if len(head) == leader + 4 else len(self.data)
+            if start + len(head) + size > len(self.data):
+                raise ImageError(f"{self.path} is damaged: chunk {number} reaches beyond its end", _AGAIN)
+            return head + file.read(size)
 
     def pieces(self, index: int, step: int) -> Iterator[tuple[int, int]]:
         """Bands of so many rows, whole chunks, in the file's order: the first row, and the one behind the last."""
