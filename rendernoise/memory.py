@@ -144,7 +144,7 @@ def fit(needs: Needs, denoiser: Denoiser, memory_mib: int, *, whole: bool) -> Fi
     tile = needs.tile_px(budget, margin_px(denoiser))
     if not tile:
         least = next(m for m in range(256, 2**20, 64) if needs.tile_px(m * MIB, margin_px(denoiser)))
-        raise InputError(f"--memory {memory_mib} is too little for {frame}", f"Give {least} or more")
+        raise InputError(f"--memory {memory_mib} is too little for {frame}", f"Give {min(least, alone + 1)} or more")
     neighbours = ", without neighbours" if needs.window else ""
     text = f"whole {frame} would take {alone} MiB: they go through in tiles of {tile} px{neighbours}"
     return Fit(0, 0, tile, (text,))
