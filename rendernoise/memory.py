@@ -106,7 +106,7 @@ def needs_of(files: FrameFiles, exr: Exr, planes: Iterable[str], roles: dict[str
     halves, places = 1 if files.half is None else 2, exr.channel_map()
     main = exr.parts[places[roles["radiance"][0]][0]]
     height, width = next(iter(main.channels.values())).shape
-    size = sum(pixels.size * pixels.itemsize for part in exr.parts for pixels in part.channels.values())
+    size = exr.decoded_bytes
     names = [name for plane in planes for name in roles.get(plane, ())]
     kept = sum(exr.parts[part].channels[channel].itemsize for part, channel in map(places.__getitem__, names))
     return Needs(height * width, width, halves * size, halves * kept, halves, 0, 0)
@@ -166,9 +166,8 @@ def _largest(planned: Iterable[FrameFiles]) -> tuple[FrameFiles, Exr] | None:
     for files in planned:
         with suppress(ImageError):
             exr = look(files.path)
-            size = sum(pixels.size * pixels.itemsize for part in exr.parts for pixels in part.channels.values())
-            if size > most:
-                found, most = (files, exr), size
+            if exr.decoded_bytes > most:
+                found, most = (files, exr), exr.decoded_bytes
     return found
 
 

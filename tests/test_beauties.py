@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,9 @@ from rendernoise.render.analytic import AnalyticRenderer
 from rendernoise.render.camera import Camera, View, look_at
 from rendernoise.sources import decoding
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 FRAMES = range(1, 5)
 Channels = dict[str, Any]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def picture(number: int, seed: int, other: bool) -> Channels:

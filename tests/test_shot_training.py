@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +32,10 @@ from rendernoise.render.camera import View
 from rendernoise.sequence import denoise_frames
 from rendernoise.shot_training import MOST_FRAMES, RUN_FRAMES, train_on_shot
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 RENDERER = AnalyticRenderer((48, 32))
 FRAMES = (1, 2, 3)
 LONG_S = 1e6
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ compressed by itself (openexr.com, "OpenEXR File Layout"), so some chunks under 
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,18 @@ import numpy as np
 from rendernoise.errors import ImageError
 from rendernoise.io.atomic import atomic_path
 from rendernoise.io.exr import codec_for, decode, encode
-from rendernoise.io.exr_header import PartHeader, chunk_rows, inspect, is_multipart, map_file, value_of, window_of
+from rendernoise.io.exr_header import (
+    MAGIC,
+    TILED,
+    PartHeader,
+    chunk_rows,
+    inspect,
+    is_multipart,
+    listed_channels,
+    map_file,
+    value_of,
+    window_of,
+)
 from rendernoise.io.exr_image import Exr, Part, Window, header_value
 from rendernoise.io.exr_look import look
 
@@ -27,7 +38,7 @@ CODECS = ("NO", "RLE", "ZIPS", "ZIP", "PIZ", "PXR24", "B44", "B44A", "DWAA", "DW
 CODECS += ("LJ2K", "ZSTD")
 #: Bytes that are decoded or encoded at once, all channels together; a chunk at least.
 PIECE_BYTES = 2**26
-_MAGIC, _TILED, _LONG_NAMES, _DECREASING = b"\x76\x2f\x31\x01", 0x200, 0x400, 1
+_LONG_NAMES, _DECREASING = 0x400, 1
 #: What a reader must know to decode chunks, and an encoder to make the like.
 _STRUCTURE = ("channels", "compression", "dataWindow", "displayWindow", "lineOrder", "pixelAspectRatio")
 _STRUCTURE += ("screenWindowCenter", "screenWindowWidth", "tiles", "dwaCompressionLevel")
@@ -145,7 +156,7 @@ class ExrBands:
         attributes["lineOrder"] = ("lineOrder", b"\0")
         chunks = range(first // place.rows * place.across, -(-last // place.rows) * place.across)
         moved = [_moved(self.chunk(index, i), header.tiled, -(first // place.rows)) for i in chunks]
-        head = _head([attributes], _TILED if header.tiled else 0)
+        head = _head([attributes], TILED if header.tiled else 0)
         try:
             (part,) = decode(b"".join((head, _table(len(head) + 8 * len(moved), moved), *moved)))
         except ImageError as error:
@@ -300,27 +311,18 @@ def _moved(chunk: bytes, tiled: bool, rows: int) -> bytes:
     return struct.pack("<ii", x, y + rows) + chunk[8:]
 
 
-def _head(parts: Iterable[Mapping[str, Attribute]], flags: int, *, multipart: bool = False) -> bytes:
+def _head(parts: Sequence[Mapping[str, Attribute]], flags: int, *, multipart: bool = False) -> bytes:
     """Everything before the tables of chunks."""
-    texts = [text for part in parts for name, (kind, _) in part.items() for text in (name, kind)]
-    long = max(map(len, texts), default=0) > 31 or any(
-        len(name) > 31 for part in parts for name in _channel_names(part["channels"][1])
-    )
-    pieces = [_MAGIC, struct.pack("<I", 2 | flags | (_LONG_NAMES if long else 0))]
+    names = [text for part in parts for name, (kind, _) in part.items() for text in (name, kind)]
+    names += [name for part in parts for name, *_ in listed_channels(part["channels"][1])]
+    long = any(len(name.encode("utf-8", "surrogateescape")) > 31 for name in names)
+    pieces = [MAGIC, struct.pack("<I", 2 | flags | (_LONG_NAMES if long else 0))]
     for part in parts:
         for name, (kind, value) in part.items():
-            texts_ = b"".join(text.encode("utf-8", "surrogateescape") + b"\0" for text in (name, kind))
-            pieces += [texts_, struct.pack("<i", len(value)), value]
+            called = b"".join(text.encode("utf-8", "surrogateescape") + b"\0" for text in (name, kind))
+            pieces += [called, struct.pack("<i", len(value)), value]
         pieces.append(b"\0")
     return b"".join([*pieces, b"\0"] if multipart else pieces)
-
-
-def _channel_names(block: bytes) -> Iterator[bytes]:
-    position = 0
-    while position < len(block) - 1:
-        end = block.index(b"\0", position)
-        yield block[position:end]
-        position = end + 17
 
 
 def _table(start: int, chunks: list[bytes]) -> bytes:

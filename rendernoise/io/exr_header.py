@@ -17,8 +17,8 @@ from typing import Any
 
 from rendernoise.errors import ImageError
 
-_MAGIC = b"\x76\x2f\x31\x01"
-_TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
+MAGIC, TILED = b"\x76\x2f\x31\x01", 0x200
+_DEEP, _MULTIPART = 0x800, 0x1000
 # Rows per chunk by the number of the compression in the file: none, RLE, ZIPS, ZIP, PIZ, PXR24, B44, B44A, DWAA,
 # DWAB, HTJ2K256, HTJ2K32, LJ2K, ZSTD. Newer codecs are left to OpenEXR.
 _ROWS_PER_CHUNK = (1, 1, 1, 16, 32, 16, 32, 32, 32, 256, 256, 32, 256, 1)
@@ -89,7 +89,7 @@ def inspect(data: Buffer, path: Path) -> list[PartHeader]:
     """
     if not len(data):
         raise ImageError(f"{path} is empty", _AGAIN)
-    if data[:4] != _MAGIC:
+    if data[:4] != MAGIC:
         raise ImageError(f"{path} is not an EXR file", "Check the name, or convert it to EXR")
     try:
         flags, position = struct.unpack_from("<I", data, 4)[0], 8
@@ -152,8 +152,13 @@ def window_of(data: Buffer, part: PartHeader) -> tuple[int, int, int, int]:
 
 
 def channels_of(data: Buffer, part: PartHeader) -> Iterator[tuple[str, int, int, int]]:
-    """Name, type (0 uint, 1 half, 2 float), and the steps of subsampling in x and y of each channel."""
-    block, position = value_of(data, part, "channels"), 0
+    """What :func:`listed_channels` says of a part."""
+    return listed_channels(value_of(data, part, "channels"))
+
+
+def listed_channels(block: Buffer) -> Iterator[tuple[str, int, int, int]]:
+    """Name, type (0 uint, 1 half, 2 float), and the steps of subsampling in x and y of each channel of a list."""
+    position = 0
     while position < len(block) - 1:
         name, position = _string(block, position)
         yield (name, *struct.unpack_from("<i4xii", block, position))
@@ -222,7 +227,7 @@ def _chunk_count(data: Buffer, part: PartHeader, tiled: bool) -> int | None:
 
 def _with_chunks(data: Buffer, part: PartHeader, flags: int, table: int, path: Path) -> PartHeader:
     """The part with its table of chunks, each of which lies in the file."""
-    tiled = value_of(data, part, "type") == b"tiledimage" if flags & _MULTIPART else bool(flags & _TILED)
+    tiled = value_of(data, part, "type") == b"tiledimage" if flags & _MULTIPART else bool(flags & TILED)
     if tiled:
         _check_levels(data, part, path)
     count = _chunk_count(data, part, tiled)

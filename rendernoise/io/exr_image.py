@@ -85,6 +85,11 @@ class Exr:
         """Inclusive x_min, y_min, x_max, y_max, px."""
         return self.parts[0].display_window
 
+    @property
+    def decoded_bytes(self) -> int:
+        """Of all channels of all parts."""
+        return sum(pixels.size * pixels.itemsize for part in self.parts for pixels in part.channels.values())
+
     def channel_map(self) -> dict[str, tuple[int, str]]:
         """Every channel of every part: a unique name to (part, channel).
 

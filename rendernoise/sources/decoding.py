@@ -73,7 +73,5 @@ def waiting(left: Iterable[FrameFiles]) -> int:
     """How many frames may wait to be taken, and how many to be written, by the size of the first that can be read."""
     for files in left:
         with suppress(ImageError):
-            parts = look(files.path).parts
-            size = sum(pixels.size * pixels.itemsize for part in parts for pixels in part.channels.values())
-            return 1 if size > LARGE_BYTES else WAITING
+            return 1 if look(files.path).decoded_bytes > LARGE_BYTES else WAITING
     return 1
