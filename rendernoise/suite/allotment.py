@@ -1,11 +1,10 @@
-"""How a budget of time becomes steps: measured once, written down, and from then on the same for whoever repeats it."""
+"""How a budget of time becomes steps, crops and tests."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from rendernoise.errors import InputError
 from rendernoise.suite.experiments import Experiment, Training
@@ -17,32 +16,48 @@ LEAST_STEPS = 8
 
 
 @dataclass(frozen=True)
-class Scale:
-    """How large the crops and the test are, which follows from the seconds that a training has.
+class EvaluationSize:
+    """How much is tested, which follows from the seconds that a training has.
+
+    Args:
+        images: Most images of a set; None for all.
+        side_px: Largest side of an image, of which the middle is taken; None for whole ones.
+    """
+
+    images: int | None
+    side_px: int | None
+
+
+WHOLE_SETS = EvaluationSize(None, None)
+#: Seconds of a training, and the test of those that have less.
+_TESTS = ((30.0, EvaluationSize(4, 128)), (1200.0, EvaluationSize(12, 320)))
+
+
+def evaluation_size(seconds: float | None, trainings: int) -> EvaluationSize:
+    """The test of so many trainings in so many seconds; None for the papers' own steps."""
+    if seconds is None:
+        return WHOLE_SETS
+    return next((size for limit, size in _TESTS if seconds / max(1, trainings) < limit), WHOLE_SETS)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the steps of a budget hold at most.
 
     Args:
         crop_px: Largest side of the crops; None for the papers' own.
         batch: Most crops in a step; None for the papers' own.
-        test_images: Most images of a test set; None for all.
-        test_px: Largest side of a test image, of which the middle is taken; None for whole ones.
     """
 
     crop_px: int | None
     batch: int | None
-    test_images: int | None
-    test_px: int | None
 
 
-WHOLE = Scale(None, None, None, None)
-#: Seconds of a training, and the scale of those that have less.
-_SCALES = ((60.0, Scale(64, 8, 4, 128)), (1200.0, Scale(128, 32, 12, 320)))
-
-
-def scale_for(seconds: float | None, trainings: int) -> Scale:
-    """The scale of so many trainings in so many seconds; None for the papers' own steps."""
-    if seconds is None:
-        return WHOLE
-    return next((scale for limit, scale in _SCALES if seconds / max(1, trainings) < limit), WHOLE)
+PAPERS = Limits(None, None)
+#: From the quickest steps on.
+LIMITS = (Limits(64, 8), Limits(128, 32), PAPERS)
+#: Larger crops are for trainings that still get so many steps with them: of a short one, more steps bring more.
+ENOUGH_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -53,11 +68,11 @@ class Shape:
     batch: int
 
     @classmethod
-    def of(cls, experiment: Experiment, scale: Scale) -> Shape:
-        """Of an experiment at a scale."""
+    def of(cls, experiment: Experiment, limits: Limits) -> Shape:
+        """Of an experiment within limits."""
         return cls(
-            min(experiment.crop_px, scale.crop_px or experiment.crop_px),
-            min(experiment.batch, scale.batch or experiment.batch),
+            min(experiment.crop_px, limits.crop_px or experiment.crop_px),
+            min(experiment.batch, limits.batch or experiment.batch),
         )
 
 
@@ -153,18 +168,3 @@ def too_short(trainings: int) -> InputError:
         f"the budget leaves less than {LEAST_STEPS} steps to some of {trainings} trainings",
         "Raise --budget, name fewer noises, or lower --seeds",
     )
-
-
-def plan_json(
-    budget: str,
-    scale: Scale,
-    steps: Mapping[str, int],
-    costs: Mapping[tuple[str, Training], Cost],
-    seeds: Sequence[int],
-) -> dict[str, Any]:
-    """What ``plan.json`` holds: all that the trainings depend on, and the seconds that were measured for it."""
-    measured = [
-        {"experiment": group, "training": asdict(training), **{k: round(v, 5) for k, v in asdict(cost).items()}}
-        for (group, training), cost in costs.items()
-    ]
-    return {"budget": budget, "scale": asdict(scale), "steps": dict(steps), "seeds": list(seeds), "measured": measured}

@@ -14,7 +14,7 @@ from rendernoise.frame import Plane
 from rendernoise.io.image_folder import ImageFolder, read_folder
 from rendernoise.io.nifti import read_slices
 from rendernoise.job import Emit
-from rendernoise.suite.allotment import Scale
+from rendernoise.suite.allotment import EvaluationSize
 
 #: Photographs in the wheel of scikit-image (others are fetched when they are asked for, which we do not).
 _TEST_PHOTOGRAPHS = ("astronaut.png", "coffee.png", "rocket.jpg")
@@ -56,9 +56,9 @@ class Material:
     tests: tuple[ImageFolder, ...]
     about: str
 
-    def at(self, scale: Scale) -> Material:
-        """With as many and as large test images as the scale has."""
-        return replace(self, tests=tuple(_cut(folder, scale) for folder in self.tests))
+    def tested(self, size: EvaluationSize) -> Material:
+        """With so many and so large test images."""
+        return replace(self, tests=tuple(_cut(folder, size) for folder in self.tests))
 
     def in_grey(self) -> Material:
         """All of it in grey, colour sets under a name that says so."""
@@ -175,15 +175,15 @@ def _also(name: str, word: str) -> str:
     return f"{name[:-1]}, {word})" if name.endswith(")") else f"{name} ({word})"
 
 
-def _cut(folder: ImageFolder, scale: Scale) -> ImageFolder:
-    count = min(len(folder), scale.test_images or len(folder))
+def _cut(folder: ImageFolder, size: EvaluationSize) -> ImageFolder:
+    count = min(len(folder), size.images or len(folder))
     # Spread over the names: neighbours in a set are often alike.
     chosen = [i * len(folder) // count for i in range(count)]
     smaller = subset(folder, chosen)
     return (
         smaller
-        if scale.test_px is None
-        else replace(smaller, stored=tuple(_middle(p, scale.test_px) for p in smaller.stored))
+        if size.side_px is None
+        else replace(smaller, stored=tuple(_middle(p, size.side_px) for p in smaller.stored))
     )
 
 

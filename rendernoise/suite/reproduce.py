@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 import time
@@ -15,11 +14,12 @@ from rendernoise.io.atomic import write_text
 from rendernoise.job import Emit
 from rendernoise.machine import commit, machine, versions
 from rendernoise.run import RunDirectory
-from rendernoise.suite.allotment import Cost, Shape, allot, grouped, plan_json, scale_for, too_short
+from rendernoise.suite.allotment import evaluation_size, grouped
 from rendernoise.suite.baselines import BASELINES
-from rendernoise.suite.experiments import Experiment, Training, experiment_names, find_experiment
+from rendernoise.suite.experiments import Experiment, experiment_names, find_experiment
 from rendernoise.suite.material import Material, head_slices, photographs
 from rendernoise.suite.paper import figures_of, on_images
+from rendernoise.suite.plan import FILE, Plan, given_plan, make_plan
 from rendernoise.suite.reproduce_config import SuiteReproduceConfig
 from rendernoise.suite.table import checks, markdown
 from rendernoise.suite.trials import Trials, slug
@@ -45,7 +45,7 @@ def run_suite_reproduce(config: SuiteReproduceConfig, emit: Emit = lambda event:
             return run.summary()
         return _Reproduction(config, experiments, run, emit).run()
     except RendernoiseError as error:
-        if error.exit_code == 2 and not config.resume and not (config.out / "plan.json").exists():
+        if error.exit_code == 2 and not config.resume and not (config.out / FILE).exists():
             run.discard()
         raise
     finally:
@@ -67,9 +67,10 @@ class _Reproduction:
         seeds = config.seeds
         self.trainings = seeds * sum(len(g.trainings) + g.foreign for g in self.groups.values())
         self.pieces = self.trainings + sum(len(self._baselines(e, trained=False)) for e in experiments.values())
-        self.scale = scale_for(config.seconds, self.trainings)
+        self._given = given_plan(config, self.groups)
+        self.size = self._given.size if self._given else evaluation_size(config.seconds, self.trainings)
         self.sources = {kind: self._read(kind) for kind in dict.fromkeys(e.data for e in experiments.values())}
-        self.trials = Trials(config, self.groups, self.sources, self.scale, run.work)
+        self.trials = Trials(config, self.groups, self.sources, self.size, run.work)
 
     def _read(self, kind: str) -> Material:
         if kind == "mri":
@@ -83,15 +84,16 @@ class _Reproduction:
     def run(self) -> dict[str, Any]:
         """Everything that is not done already."""
         rows = [row for name, e in self.experiments.items() for row in self._untrained(name, e)]
-        plan = self._plan()
-        self.trials.seeds = plan["seeds"]
+        plan = self._given or make_plan(self.config, self.groups, self.trials, self.started, self.emit)
+        plan.write(self.config.out)
+        self.trials.seeds, self.trials.limits = plan.seeds, plan.limits
         for seed in self.trials.seeds:
             for name, group in self.groups.items():
                 for training in group.trainings:
                     self._begin(f"{name}, seed {seed}, {training.noise}, {training.target} targets")
-                    self.trials.trained(name, training, seed, plan["steps"][name])
+                    self.trials.trained(name, training, seed, plan.steps[name])
                 for member, experiment in group.experiments.items():
-                    rows += self._foreign(member, experiment, seed, plan["steps"][name])
+                    rows += self._foreign(member, experiment, seed, plan.steps[name])
         rows += [row for name, e in self.experiments.items() for row in self._trained(name, e, plan)]
         results = self._compose(plan, rows)
         write_text(self.config.out / "table.md", markdown(results))
@@ -107,45 +109,6 @@ class _Reproduction:
     def _wall_s(self) -> float:
         """Seconds of the run, those before an interruption included."""
         return round(self._before_s + time.monotonic() - self.started, 1)
-
-    def _plan(self) -> dict[str, Any]:
-        """The steps of every group: of an earlier part of the run, as given, or what the budget allows."""
-        path, config = self.config.out / "plan.json", self.config
-        if path.exists():
-            return json.loads(path.read_text())
-        costs: dict[tuple[str, Training], Cost] = {}
-        seeds = config.seeds
-        if config.steps is not None:
-            steps = dict.fromkeys(self.groups, config.steps)
-        elif config.seconds is None:
-            steps = {name: group.first.steps for name, group in self.groups.items()}
-        else:
-            costs = self._costs(config.seconds)
-            left = config.seconds - (time.monotonic() - self.started)
-            steps, seeds = allot(self.groups, costs, left, seeds)
-            if seeds < config.seeds:
-                text = f"the budget is enough for {seeds} of {config.seeds} seeds"
-                self.emit({"event": "note", "text": text})
-        plan = plan_json(config.budget, self.scale, steps, costs, list(self.trials.seeds[:seeds]))
-        write_text(path, json.dumps(plan, indent=2) + "\n")
-        return plan
-
-    def _costs(self, budget_s: float) -> dict[tuple[str, Training], Cost]:
-        """What each training takes, measured once for those that are alike."""
-        costs: dict[tuple[str, Training], Cost] = {}
-        alike: dict[tuple[Training, str, bool, Shape], Cost] = {}
-        for name, group in self.groups.items():
-            for training in group.trainings:
-                if time.monotonic() - self.started > budget_s:
-                    raise too_short(self.trainings)
-                first = group.first
-                key = (training.timed_as, first.data, first.grey, Shape.of(first, self.scale))
-                if key not in alike:
-                    text = f"timing {name}, {training.noise}"
-                    self.emit({"event": "progress", "done": self.done, "total": self.pieces, "text": text})
-                    alike[key] = self.trials.cost(name, training)
-                costs[name, training] = alike[key]
-        return costs
 
     def _untrained(self, name: str, experiment: Experiment) -> Iterator[dict[str, Any]]:
         for key in self._baselines(experiment, trained=False):
@@ -169,11 +132,11 @@ class _Reproduction:
         facts |= {"network": None, "seed": self.config.seed if seed is None else seed, "steps": steps}
         yield from self._rows(facts, found)
 
-    def _trained(self, name: str, experiment: Experiment, plan: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _trained(self, name: str, experiment: Experiment, plan: Plan) -> Iterator[dict[str, Any]]:
         group = experiment.like or name
         for training in experiment.trainings:
             for seed in self.trials.seeds:
-                found = self.trials.trained(group, training.unlabelled, seed, plan["steps"][group])
+                found = self.trials.trained(group, training.unlabelled, seed, plan.steps[group])
                 facts = {"experiment": name, "label": training.label, "noise": training.noise}
                 facts |= {"target": training.target, "loss": found["loss"], "network": found["network"]}
                 facts |= {"masking": training.masking if training.target == "blind" else None}
@@ -190,14 +153,15 @@ class _Reproduction:
                 "picture": f"{slug(measured['image_set'])}.{found['picture']}",
             }
 
-    def _compose(self, plan: Mapping[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def _compose(self, plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
         results = {
             "schema": 1,
             "command": shlex.join(["rendernoise", *sys.argv[1:]]),
             "budget": self.config.budget,
             "seeds": list(self.trials.seeds),
-            "steps": plan["steps"],
-            "scale": asdict(self.scale),
+            "steps": dict(plan.steps),
+            "limits": asdict(plan.limits),
+            "test_size": asdict(plan.size),
             "material": [m.about for m in self.sources.values()],
             "experiments": list(self.experiments),
             "machine": machine(),

@@ -30,6 +30,8 @@ class SuiteReproduceConfig(Job):
     """Runs of each training, with seeds from --seed on."""
     steps: int | None = None
     """So many steps for each training instead of what the budget allows."""
+    plan: Path | None = None
+    """plan.json of another run: its steps, crops and tests instead of what the budget allows."""
     device: Device = "auto"
     """Where to train."""
 
@@ -39,6 +41,8 @@ class SuiteReproduceConfig(Job):
         check_between("seeds", self.seeds, 1, MAX_SEEDS)
         if self.steps is not None:
             check_between("steps", self.steps, 1, 1 << 24)
+            if self.plan is not None:
+                raise InputError("--steps and --plan both say how long to train", "Give one of them")
         if self.test and self.data is None:
             raise InputError("--test needs --data", "Name the training images too")
         _ = self.seconds

@@ -132,21 +132,22 @@ def check_text(check: Mapping[str, Any]) -> str:
 
 def facts(results: Mapping[str, Any]) -> list[str]:
     """What the figures hold for, one sentence each; no claim goes beyond them."""
-    machine, scale, versions = results["machine"], results["scale"], results["versions"]
-    crop = f"at most {scale['crop_px']} px" if scale["crop_px"] else "as in the papers"
-    most = f"at most {scale['test_images']} images of each set, the middle {scale['test_px']} px of each"
+    machine, limits, size, versions = (results[key] for key in ("machine", "limits", "test_size", "versions"))
+    most = f"of at most {limits['crop_px']} px, {limits['batch']} in a step"
+    crop = most if limits["crop_px"] else "as in the papers"
+    part = f"at most {size['images']} images of each set, the middle {size['side_px']} px of each"
     seeds = "one seed" if len(results["seeds"]) == 1 else f"{len(results['seeds'])} seeds"
     gpu = f", {machine['gpu']}" if machine["gpu"] else ""
     made_by = f"rendernoise {versions['rendernoise']} {results['commit'] or ''}".rstrip()
     return [
         f"Budget {results['budget']}, {results['wall_s']:.0f} s in all; {seeds}, crops {crop}; tested on "
-        f"{most if scale['test_images'] else 'all images, whole'}.",
+        f"{part if size['images'] else 'all images, whole'}.",
         *(f"Images: {text}." for text in results["material"]),
         "± is the standard deviation over seeds, which draw weights, crops and training noise; the test's noise is the "
         "same for all. Seconds are of one training with its test.",
         "PSNR with a data range of 1, mean over images, nothing clipped. A paper's figure is named with its images "
         "where they are not ours; then there is no difference to tell."
-        + (" Theirs are of whole sets." if scale["test_images"] else ""),
+        + (" Theirs are of whole sets." if size["images"] else ""),
         f"{machine['cpu']}, {machine['cores']} cores{gpu}; {made_by}, torch {versions['torch']}. "
         "No claim goes beyond these.",
     ]

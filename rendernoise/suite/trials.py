@@ -20,7 +20,7 @@ from rendernoise.io.image_folder import ImageFolder, uncentred
 from rendernoise.job import Emit
 from rendernoise.noise import NoiseModel, Noisy
 from rendernoise.noise.naming import parse_noise
-from rendernoise.suite.allotment import Cost, Group, Scale, Shape
+from rendernoise.suite.allotment import PAPERS, Cost, EvaluationSize, Group, Shape
 from rendernoise.suite.baselines import BASELINES, Examples
 from rendernoise.suite.config import SuiteTrainConfig
 from rendernoise.suite.evaluation import mean, noisy_version, restorer, score
@@ -54,7 +54,7 @@ class Trials:
         config: The options.
         groups: What is trained.
         sources: Images by what ``Experiment.data`` says.
-        scale: How large crops and the test are.
+        size: How much is tested.
         work: The run's working folder.
     """
 
@@ -63,27 +63,30 @@ class Trials:
         config: SuiteReproduceConfig,
         groups: Mapping[str, Group],
         sources: Mapping[str, Material],
-        scale: Scale,
+        size: EvaluationSize,
         work: Path,
     ) -> None:
-        self.config, self.groups, self.sources, self.scale, self.work = config, groups, sources, scale, work
+        self.config, self.groups, self.sources, self.size, self.work = config, groups, sources, size, work
+        #: Of crops and batches; the plan sets them.
+        self.limits = PAPERS
         self._prepared: set[tuple[object, ...]] = set()
         self.seeds = list(range(config.seed, config.seed + config.seeds))
 
     def material(self, experiment: Experiment) -> Material:
-        """The images of an experiment at the scale of the run."""
+        """The images of an experiment, its tests of the run's size."""
         return self._materials[experiment.data, experiment.grey]
 
     @cached_property
     def _materials(self) -> dict[tuple[str, bool], Material]:
-        scaled = {kind: found.at(self.scale) for kind, found in self.sources.items()}
-        return {(kind, grey): m.in_grey() if grey else m for kind, m in scaled.items() for grey in (False, True)}
+        sized = {kind: found.tested(self.size) for kind, found in self.sources.items()}
+        return {(kind, grey): m.in_grey() if grey else m for kind, m in sized.items() for grey in (False, True)}
 
     def cost(self, group: str, training: Training) -> Cost:
         """Seconds of a few steps, and of everything around them."""
         folder, experiment = self.work / "timing", self.groups[group].first
         # The first step of a process prepares kernels for a network and the shapes of its tensors.
-        kind = (training.network, training.target == "blind", experiment.data, experiment.grey)
+        shape = Shape.of(experiment, self.limits)
+        kind = (training.network, training.target == "blind", experiment.data, experiment.grey, shape)
         train_s = wall_s = 0.0
         for steps in (_TIMED_STEPS,) if kind in self._prepared else (1, _TIMED_STEPS):
             shutil.rmtree(folder, ignore_errors=True)  # or of a run that was killed here
@@ -119,7 +122,7 @@ class Trials:
 
     def _train(self, folder: Path, group: str, training: Training, steps: int, seed: int) -> dict[str, Any]:
         experiment = self.groups[group].first
-        shape, images = Shape.of(experiment, self.scale), self.material(experiment).train
+        shape, images = Shape.of(experiment, self.limits), self.material(experiment).train
         config = SuiteTrainConfig(
             out=folder,
             noise=training.noise,
@@ -154,7 +157,7 @@ class Trials:
 
     def foreign(self, name: str, key: str, experiment: Experiment, seed: int, steps: int, emit: Emit) -> dict[str, Any]:
         """The same of one that is trained as long as ours, on one noisy version of each of our images."""
-        shape, images = Shape.of(experiment, self.scale), self.material(experiment).train
+        shape, images = Shape.of(experiment, self.limits), self.material(experiment).train
         noise = parse_noise(BASELINES[key].noise)
         chosen = subset(images, range(min(len(images), _MOST_EXAMPLES)))
         # Another seed than the test's, as an image's noise follows from its name and the seed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rendernoise.errors import InputError
-from rendernoise.suite.allotment import WHOLE, Cost, Shape, allot, grouped, plan_json, scale_for
+from rendernoise.suite.allotment import LIMITS, PAPERS, WHOLE_SETS, Cost, Shape, allot, evaluation_size, grouped
 from rendernoise.suite.experiments import EXPERIMENTS
 
 
@@ -69,20 +69,16 @@ def test_seeds_are_given_up_before_steps() -> None:
     assert steps["gaussian"] == 18
 
 
-def test_crops_grow_with_the_time_of_a_training() -> None:
-    short, longer = scale_for(600.0, 100), scale_for(7200.0, 100)
-    assert short.crop_px is not None
-    assert longer.crop_px is not None
-    assert short.crop_px < longer.crop_px
-    assert scale_for(None, 100) == WHOLE
-    assert Shape.of(EXPERIMENTS["n2v"], WHOLE) == Shape(64, 128)
-    assert Shape.of(EXPERIMENTS["gaussian"], WHOLE) == Shape(256, 4)
-    assert Shape.of(EXPERIMENTS["gaussian"], short) == Shape(short.crop_px, 4)
+def test_the_test_grows_with_the_time_of_a_training() -> None:
+    short, longer = evaluation_size(600.0, 100), evaluation_size(7200.0, 100)
+    assert short.images is not None
+    assert longer.images is not None
+    assert short.images < longer.images
+    assert evaluation_size(None, 100) == WHOLE_SETS
 
 
-def test_the_plan_names_every_training_with_what_was_measured() -> None:
-    groups = _groups("gaussian")
-    plan = plan_json("10m", scale_for(600.0, 6), {"gaussian": 100}, _costs(groups), [0, 1, 2])
-    assert plan["steps"] == {"gaussian": 100}
-    assert plan["seeds"] == [0, 1, 2]
-    assert [m["training"]["target"] for m in plan["measured"]] == ["noisy", "clean"]
+def test_crops_are_the_papers_or_within_limits() -> None:
+    assert Shape.of(EXPERIMENTS["n2v"], PAPERS) == Shape(64, 128)
+    assert Shape.of(EXPERIMENTS["gaussian"], PAPERS) == Shape(256, 4)
+    assert Shape.of(EXPERIMENTS["gaussian"], LIMITS[0]) == Shape(64, 4)
+    assert Shape.of(EXPERIMENTS["n2v"], LIMITS[0]) == Shape(64, 8)

@@ -11,7 +11,7 @@ import pytest
 
 from rendernoise.errors import InputError
 from rendernoise.io.image import write_png
-from rendernoise.suite.allotment import WHOLE, Scale
+from rendernoise.suite.allotment import WHOLE_SETS, EvaluationSize
 from rendernoise.suite.material import head_slices, photographs, subset
 
 needs_skimage = pytest.mark.skipif(importlib.util.find_spec("skimage") is None, reason="scikit-image is not installed")
@@ -49,12 +49,12 @@ def test_test_folders_keep_their_names_and_follow_the_training_images_into_grey(
 
 def test_the_scale_takes_images_from_all_over_the_set_and_their_middle(tmp_path: Path) -> None:
     found = photographs(_folder(tmp_path / "a", 3), (_folder(tmp_path / "b", 8),), _silent)
-    (test,) = found.at(Scale(64, 4, 4, 36)).tests
+    (test,) = found.tested(EvaluationSize(4, 36)).tests
     assert test.names == ("00.png", "02.png", "04.png", "06.png")
     assert test.size(0) == (36, 36)
     whole = found.tests[0].image(0)
     assert np.array_equal(test.image(0), whole[:, 2:38, 2:38])
-    assert found.at(WHOLE).tests[0].digest() == found.tests[0].digest()
+    assert found.tested(WHOLE_SETS).tests[0].digest() == found.tests[0].digest()
 
 
 def test_a_single_image_cannot_be_trained_on_and_tested(tmp_path: Path) -> None:

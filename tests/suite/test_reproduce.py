@@ -118,6 +118,14 @@ def test_a_budget_becomes_steps_that_are_written_down(
     assert all(m["step_s"] > 0 for m in plan["measured"])
 
 
+def test_the_plan_of_a_run_repeats_its_figures(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXPERIMENTS, "bernoulli", replace(EXPERIMENTS["bernoulli"], steps=9))
+    given: dict[str, Any] = {"steps": None, "seeds": 1}
+    timed = run_suite_reproduce(config(images, tmp_path / "a", "bernoulli", **given))
+    again = run_suite_reproduce(config(images, tmp_path / "b", "bernoulli", plan=tmp_path / "a/plan.json", **given))
+    assert _figures(again) == _figures(timed)
+
+
 def test_shares_of_steps_are_kept(images: Path, tmp_path: Path) -> None:
     results = run_suite_reproduce(config(images, tmp_path, "convergence", steps=4, seeds=1))
     steps = {r["label"]: r["steps"] for r in results["rows"]}
