@@ -49,10 +49,9 @@ def run_train(config: TrainConfig, emit: Emit = lambda event: None) -> dict[str,
     if config.target == "noisy":
         source.check_independent()
     run = RunDirectory(config.out, config.to_json(), resume=config.resume, overwrite=config.overwrite)
-    if run.complete:
-        emit({"event": "note", "text": f"the run in {config.out} is complete already"})
+    if (earlier := run.earlier_result(emit)) is not None:
         run.close()
-        return run.summary()
+        return earlier
     try:
         return _Job(config, source, spec, base, loss, device, run, emit).run()
     finally:

@@ -72,10 +72,9 @@ def run_online(
     )
     spec = base.model.spec if base else ModelSpec.default(config.network or recipe.network)
     run = RunDirectory(config.out, config.to_json(), resume=config.resume, overwrite=config.overwrite)
-    if run.complete:
-        emit({"event": "note", "text": f"the run in {config.out} is complete already"})
+    if (earlier := run.earlier_result(emit)) is not None:
         run.close()
-        return run.summary()
+        return earlier
     job = _Job(config, recipe, shot, spec, base, device, run, emit, start_renderer)
     try:
         return job.run()

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +187,13 @@ class RunDirectory:
     def summary(self) -> dict[str, Any]:
         """What the result of a complete run says."""
         return json.loads(self._result.read_text())
+
+    def earlier_result(self, emit: Callable[[dict[str, Any]], None]) -> dict[str, Any] | None:
+        """The result of a run that is complete already, with a note; None where there is something to do."""
+        if not self.complete:
+            return None
+        emit({"event": "note", "text": f"the run in {self.path} is complete already"})
+        return self.summary()
 
     def close(self) -> None:
         """Let the directory go; the run can be resumed."""

@@ -135,9 +135,8 @@ def run_suite_eval(config: SuiteEvalConfig, emit: Emit = lambda event: None) -> 
     options = config.to_json()
     run = RunDirectory(config.out, options, resume=config.resume, overwrite=config.overwrite, result="results.json")
     try:
-        if run.complete:
-            emit({"event": "note", "text": f"the run in {config.out} is complete already"})
-            return run.summary()
+        if (earlier := run.earlier_result(emit)) is not None:
+            return earlier
         return _evaluate(config, noise, strength, denoiser, images, run, emit)
     finally:
         run.close()

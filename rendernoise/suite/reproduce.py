@@ -40,9 +40,8 @@ def run_suite_reproduce(config: SuiteReproduceConfig, emit: Emit = lambda event:
         config.out, config.to_json(), resume=config.resume, overwrite=config.overwrite, result="results.json"
     )
     try:
-        if run.complete:
-            emit({"event": "note", "text": f"the run in {config.out} is complete already"})
-            return run.summary()
+        if (earlier := run.earlier_result(emit)) is not None:
+            return earlier
         return _Reproduction(config, experiments, run, emit).run()
     except RendernoiseError as error:
         if error.exit_code == 2 and not config.resume and not (config.out / FILE).exists():

@@ -57,10 +57,9 @@ def run_suite_train(
     torch.manual_seed(config.seed)
     model = DenoisingModel(model_spec(config, noise, images.channels))
     run = RunDirectory(config.out, config.to_json(), resume=config.resume, overwrite=config.overwrite)
-    if run.complete:
-        emit({"event": "note", "text": f"the run in {config.out} is complete already"})
+    if (earlier := run.earlier_result(emit)) is not None:
         run.close()
-        return run.summary()
+        return earlier
     try:
         trainer = Trainer(model, loss, trainer_options(config.rate), device)
         plan = NoisyPlan(config.crop, config.crops, config.target, config.between, config.realisations)
