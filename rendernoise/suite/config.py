@@ -10,10 +10,13 @@ from rendernoise.config import Device, Job, Positional, check_between
 from rendernoise.errors import InputError
 
 Target = Literal["noisy", "clean", "average", "blind"]
+Optimizer = Literal["adam", "muon"]
 #: What --crop-px, --batch and --learning-rate are where they are not given: of Noise2Noise, section 3, and of
 #: Noise2Void, section 4, whose batches are of many small patches as few of their pixels are targets.
 NOISE2NOISE = (256, 4, 1e-3)
 NOISE2VOID = (64, 128, 4e-4)
+#: That of renderings.
+MUON_RATE = 1e-3
 #: Of each image; more fixed noise than this is as good as new noise.
 MAX_REALISATIONS = 10_000
 
@@ -70,7 +73,9 @@ class SuiteTrainConfig(Job):
     batch: int | None = None
     """Crops in a step; 4, or 128 for --target blind."""
     learning_rate: float | None = None
-    """Adam's rate until the last 30 % of the steps; 0.001, or 0.0004 for --target blind."""
+    """Rate until the last 30 % of the steps; 0.001, or 0.0004 for Adam with --target blind."""
+    optimizer: Optimizer = "adam"
+    """The papers' adam, or muon, that renderings are trained with: a short training gets further by it."""
     strength: str | None = None
     """Range that the strength of the noise is drawn from for each crop, such as 0-50; by default the paper's."""
     grey: bool = False
@@ -116,8 +121,10 @@ class SuiteTrainConfig(Job):
 
     @property
     def rate(self) -> float:
-        """Adam's peak rate."""
-        return self._defaults[2] if self.learning_rate is None else self.learning_rate
+        """Peak learning rate."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return MUON_RATE if self.optimizer == "muon" else self._defaults[2]
 
     @property
     def between(self) -> tuple[float, float] | None:

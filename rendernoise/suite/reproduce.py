@@ -157,6 +157,7 @@ class _Reproduction:
             "schema": 1,
             "command": shlex.join(["rendernoise", *sys.argv[1:]]),
             "budget": self.config.budget,
+            "optimizer": self.config.optimizer,
             "seeds": list(self.trials.seeds),
             "steps": dict(plan.steps),
             "limits": asdict(plan.limits),

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from rendernoise.config import Device, Job, Positional, check_between, parse_duration
 from rendernoise.errors import InputError
+from rendernoise.suite.config import Optimizer
 
 #: The word for the papers' own steps and crops.
 PAPER = "paper"
@@ -32,6 +33,8 @@ class SuiteReproduceConfig(Job):
     """So many steps for each training instead of what the budget allows."""
     plan: Path | None = None
     """plan.json of another run: its steps, crops and tests instead of what the budget allows."""
+    optimizer: Optimizer = "adam"
+    """The papers' adam, or muon, that renderings are trained with: a short training gets further by it."""
     device: Device = "auto"
     """Where to train."""
 

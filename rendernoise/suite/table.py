@@ -140,7 +140,8 @@ def facts(results: Mapping[str, Any]) -> list[str]:
     gpu = f", {machine['gpu']}" if machine["gpu"] else ""
     made_by = f"rendernoise {versions['rendernoise']} {results['commit'] or ''}".rstrip()
     return [
-        f"Budget {results['budget']}, {results['wall_s']:.0f} s in all; {seeds}, crops {crop}; tested on "
+        f"Budget {results['budget']}, {results['wall_s']:.0f} s in all; {seeds}, "
+        f"{results['optimizer'].capitalize()}, crops {crop}; tested on "
         f"{part if size['images'] else 'all images, whole'}.",
         *(f"Images: {text}." for text in results["material"]),
         "± is the standard deviation over seeds, which draw weights, crops and training noise; the test's noise is the "

@@ -21,7 +21,7 @@ from rendernoise.seeds import generator
 from rendernoise.sources.autocorrelation import blind_spot_warning
 from rendernoise.sources.masking import get_masking
 from rendernoise.sources.noisy_images import NoisyBatcher, NoisyPlan
-from rendernoise.suite.config import SuiteTrainConfig
+from rendernoise.suite.config import Optimizer, SuiteTrainConfig
 from rendernoise.trainer import Trainer, TrainerOptions
 
 #: What the weights' header says of who made them.
@@ -61,7 +61,7 @@ def run_suite_train(
         run.close()
         return earlier
     try:
-        trainer = Trainer(model, loss, trainer_options(config.rate), device)
+        trainer = Trainer(model, loss, trainer_options(config.rate, config.optimizer), device)
         plan = NoisyPlan(config.crop, config.crops, config.target, config.between, config.realisations)
         batcher = NoisyBatcher(images, noise, trainer.model, plan, config.seed, hide)
         return _Job(config, images, noise, run, trainer, batcher, emit).run()
@@ -69,10 +69,10 @@ def run_suite_train(
         run.close()
 
 
-def trainer_options(learning_rate: float) -> TrainerOptions:
-    """The paper's Adam, at a constant rate that ends in a smooth ramp to 0 (Noise2Noise, section 3)."""
+def trainer_options(learning_rate: float, optimizer: Optimizer = "adam") -> TrainerOptions:
+    """The paper's Adam or Muon, at a constant rate that ends in a smooth ramp to 0 (Noise2Noise, section 3)."""
     return TrainerOptions(
-        optimizer="adam", learning_rate=learning_rate, tail=0.3, ema=0.0, robust=False, weigh_noise=False
+        optimizer=optimizer, learning_rate=learning_rate, tail=0.3, ema=0.0, robust=False, weigh_noise=False
     )
 
 
@@ -185,6 +185,7 @@ class _Job(TrainingJob[NoisyBatcher]):
             "crop_px": self.crop_px,
             "batch": config.crops,
             "learning_rate": config.rate,
+            "optimizer": config.optimizer,
             "seed": config.seed,
             "steps": self.trainer.step_count,
         }

@@ -34,6 +34,7 @@ def results(rows: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
         "budget": "10m",
         "wall_s": 600.0,
         "seeds": [0, 1],
+        "optimizer": "adam",
         "limits": {"crop_px": 64, "batch": 16},
         "test_size": {"images": 4, "side_px": 192},
         "material": ["kodak24, 24 images"],
@@ -89,7 +90,16 @@ def test_a_check_without_one_of_its_trainings_is_left_out() -> None:
 
 def test_the_facts_say_what_the_figures_hold_for() -> None:
     text = " ".join(facts(results(TWO_SEEDS)))
-    for part in ("Budget 10m", "2 seeds", "64 px", "at most 4 images", "kodak24", "a CPU, 2 cores", "1 abc", "torch 2"):
+    for part in (
+        "Budget 10m",
+        "2 seeds, Adam",
+        "64 px",
+        "at most 4 images",
+        "kodak24",
+        "a CPU, 2 cores",
+        "1 abc",
+        "torch 2",
+    ):
         assert part in text
 
 

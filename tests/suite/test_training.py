@@ -49,7 +49,21 @@ def test_weights_know_where_they_come_from(folder_of: Callable[..., Path], tmp_p
     assert json.loads((tmp_path / "run" / "summary.json").read_text()) == summary
 
 
-@pytest.mark.parametrize("options", [{}, {"target": "blind"}, {"noise": "impulse"}, {"realisations": 3}], ids=str)
+def test_muon_is_another_training_at_its_own_rate(folder_of: Callable[..., Path], tmp_path: Path) -> None:
+    data, weights = folder_of(), list[str]()
+    for optimizer in ("adam", "muon"):
+        out = tmp_path / optimizer
+        weights.append(train(data, out, target="blind", optimizer=optimizer)["weights"])
+        made = Denoiser.load(out / "weights.safetensors", "cpu").provenance
+        assert (made["optimizer"], made["learning_rate"]) == (optimizer, {"adam": 4e-4, "muon": 1e-3}[optimizer])
+    assert weights[0] != weights[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"target": "blind"}, {"noise": "impulse"}, {"realisations": 3}, {"optimizer": "muon"}],
+    ids=str,
+)
 def test_a_killed_run_goes_on_to_the_same_weights(
     options: dict[str, Any], folder_of: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
