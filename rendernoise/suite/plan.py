@@ -36,7 +36,7 @@ class Plan:
     """All that the figures of a run depend on, besides its images.
 
     Args:
-        budget: As it was given.
+        budget: As it was given, or the steps that were.
         limits: Of crops and batches.
         size: How much is tested.
         steps: Of each group's trainings, times their share.
@@ -115,7 +115,8 @@ def make_plan(
     if config.steps is not None or seconds is None:
         limits = PAPERS if seconds is None else LIMITS[0]
         steps = {name: config.steps or group.first.steps for name, group in groups.items()}
-        return Plan(config.budget, limits, trials.size, steps, seeds)
+        budget = config.budget if config.steps is None else f"{config.steps} steps"
+        return Plan(budget, limits, trials.size, steps, seeds)
     plan: Plan | None = None
     for limits in LIMITS:
         trials.limits = limits

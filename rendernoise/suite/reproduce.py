@@ -148,7 +148,6 @@ class _Reproduction:
                 **measured,
                 "paper_psnr_db": on_images(figures_of(facts), measured["image_set"]),
                 "wall_s": round(found["wall_s"], 2),
-                "budget": self.config.budget,
                 "picture": f"{slug(measured['image_set'])}.{found['picture']}",
             }
 
@@ -156,7 +155,7 @@ class _Reproduction:
         results = {
             "schema": 1,
             "command": shlex.join(["rendernoise", *sys.argv[1:]]),
-            "budget": self.config.budget,
+            "budget": plan.budget,
             "optimizer": self.config.optimizer,
             "seeds": list(self.trials.seeds),
             "steps": dict(plan.steps),
@@ -175,6 +174,6 @@ class _Reproduction:
                 if key in self.left_out
             ],
             "originals": [o for name, e in self.experiments.items() for o in self.trials.originals(name, e)],
-            "rows": rows,
+            "rows": [row | {"budget": plan.budget} for row in rows],
         }
         return results | {"checks": list(checks(results))}

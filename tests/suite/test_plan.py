@@ -59,6 +59,7 @@ def test_a_fast_machine_takes_the_largest_crops_that_leave_enough_steps(tmp_path
 def test_steps_that_were_given_are_not_timed(tmp_path: Path) -> None:
     plan, timed = _plan(tmp_path, 1e5, steps=7, seeds=2)
     assert (plan.steps, plan.seeds, plan.limits, timed) == ({"gaussian": 7}, [0, 1], LIMITS[0], [])
+    assert plan.budget == "7 steps"
     paper, timed = _plan(tmp_path, 1e5, budget="paper")
     assert (paper.steps["gaussian"], paper.limits, timed) == (EXPERIMENTS["gaussian"].steps, PAPERS, [])
 

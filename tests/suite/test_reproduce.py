@@ -69,6 +69,7 @@ def test_rows_are_those_of_the_contract_and_come_out_the_same_again(images: Path
     assert all((tmp_path / "a/images" / r["picture"]).exists() for r in first["rows"])
     again = run_suite_reproduce(config(images, tmp_path / "b", "bernoulli"))
     assert _figures(again) == _figures(first)
+    assert {r["budget"] for r in again["rows"]} == {again["budget"]} == {f"{STEPS} steps"}
     other = run_suite_reproduce(config(images, tmp_path / "c", "bernoulli", optimizer="muon"))
     assert _figures(other) != _figures(first)
     assert "2 seeds, Muon," in (tmp_path / "c/table.md").read_text()
