@@ -70,7 +70,7 @@ def read_plan(path: Path, groups: Mapping[str, Group]) -> Plan:
         found = json.loads(path.read_text())
         limits, size = Limits(**found["limits"]), EvaluationSize(**found["size"])
         plan = Plan(found["budget"], limits, size, found["steps"], found["seeds"], found["measured"])
-        missing = [name for name in groups if not isinstance(plan.steps.get(name), int)]
+        missing = [name for name in groups if not plan.steps.get(name, 0) > 0]
     except OSError as error:
         raise InputError(f"cannot read {path} ({error.strerror})", "Give the plan.json of a finished run") from None
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -91,8 +91,12 @@ def test_what_is_no_plan_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no plan of this version"):
             read_plan(path, GROUPS)
     made, _ = _plan(tmp_path, 1e5, budget="2h")
-    path.write_text(json.dumps(asdict(made) | {"steps": {"text": 5}}))
-    with pytest.raises(InputError, match="no steps for gaussian"):
+    for steps in ({"text": 5}, {"gaussian": 0}):
+        path.write_text(json.dumps(asdict(made) | {"steps": steps}))
+        with pytest.raises(InputError, match="no steps for gaussian"):
+            read_plan(path, GROUPS)
+    path.write_text(json.dumps(asdict(made) | {"steps": {"gaussian": "many"}}))
+    with pytest.raises(InputError, match="no plan of this version"):
         read_plan(path, GROUPS)
     with pytest.raises(InputError, match="--steps and --plan"):
         _config(tmp_path, plan=path, steps=3)
