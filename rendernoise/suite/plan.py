@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,17 +87,16 @@ def given_plan(config: SuiteReproduceConfig, groups: Mapping[str, Group]) -> Pla
         return read_plan(own, groups)
     if config.plan is None:
         return None
-    plan = read_plan(config.plan, groups)
-    return Plan(plan.budget, plan.limits, plan.size, plan.steps, seeds_of(config))
-
-
-def seeds_of(config: SuiteReproduceConfig) -> list[int]:
-    """Those that were asked for."""
-    return list(range(config.seed, config.seed + config.seeds))
+    return replace(read_plan(config.plan, groups), seeds=config.seed_list)
 
 
 def make_plan(
-    config: SuiteReproduceConfig, groups: Mapping[str, Group], trials: Trials, started: float, emit: Emit
+    config: SuiteReproduceConfig,
+    groups: Mapping[str, Group],
+    trials: Trials,
+    started: float,
+    emit: Emit,
+    begin: Callable[[str], None],
 ) -> Plan:
     """As many steps as were given, as the papers took, or as the budget allows.
 
@@ -106,12 +105,13 @@ def make_plan(
         groups: What is trained.
         trials: They time a few steps.
         started: ``time.monotonic()`` at the beginning of the budget.
-        emit: Called with notes and progress.
+        emit: Called with notes.
+        begin: Called with what is timed next.
 
     Raises:
         InputError: The budget is too short.
     """
-    seconds, seeds = config.seconds, seeds_of(config)
+    seconds, seeds = config.seconds, config.seed_list
     if config.steps is not None or seconds is None:
         limits = PAPERS if seconds is None else LIMITS[0]
         steps = {name: config.steps or group.first.steps for name, group in groups.items()}
@@ -120,7 +120,7 @@ def make_plan(
     plan: Plan | None = None
     for limits in LIMITS:
         trials.limits = limits
-        costs = _costs(groups, trials, started + seconds, emit)
+        costs = _costs(groups, trials, started + seconds, begin)
         steps, count = allot(groups, costs, started + seconds - time.monotonic(), len(seeds))
         fewest = min(steps.values())
         if plan is None or fewest >= ENOUGH_STEPS:
@@ -134,7 +134,9 @@ def make_plan(
     return plan
 
 
-def _costs(groups: Mapping[str, Group], trials: Trials, end: float, emit: Emit) -> dict[tuple[str, Training], Cost]:
+def _costs(
+    groups: Mapping[str, Group], trials: Trials, end: float, begin: Callable[[str], None]
+) -> dict[tuple[str, Training], Cost]:
     """What each training takes, measured once for those that are alike."""
     costs: dict[tuple[str, Training], Cost] = {}
     alike: dict[tuple[Training, str, bool, Shape], Cost] = {}
@@ -145,7 +147,7 @@ def _costs(groups: Mapping[str, Group], trials: Trials, end: float, emit: Emit) 
             first = group.first
             key = (training.timed_as, first.data, first.grey, Shape.of(first, trials.limits))
             if key not in alike:
-                emit({"event": "progress", "done": 0, "total": 1, "text": f"timing {name}, {training.noise}"})
+                begin(f"timing {name}, {training.noise}")
                 alike[key] = trials.cost(name, training)
             costs[name, training] = alike[key]
     return costs

@@ -67,9 +67,9 @@ class _Reproduction:
         self.trainings = seeds * sum(len(g.trainings) + g.foreign for g in self.groups.values())
         self.pieces = self.trainings + sum(len(self._baselines(e, trained=False)) for e in experiments.values())
         self._given = given_plan(config, self.groups)
-        self.size = self._given.size if self._given else evaluation_size(config.seconds, self.trainings)
+        size = self._given.size if self._given else evaluation_size(config.seconds, self.trainings)
         self.sources = {kind: self._read(kind) for kind in dict.fromkeys(e.data for e in experiments.values())}
-        self.trials = Trials(config, self.groups, self.sources, self.size, run.work)
+        self.trials = Trials(config, self.groups, self.sources, size, run.work)
 
     def _read(self, kind: str) -> Material:
         if kind == "mri":
@@ -83,7 +83,7 @@ class _Reproduction:
     def run(self) -> dict[str, Any]:
         """Everything that is not done already."""
         rows = [row for name, e in self.experiments.items() for row in self._untrained(name, e)]
-        plan = self._given or make_plan(self.config, self.groups, self.trials, self.started, self.emit)
+        plan = self._given or make_plan(self.config, self.groups, self.trials, self.started, self.emit, self._show)
         plan.write(self.config.out)
         self.trials.seeds, self.trials.limits = plan.seeds, plan.limits
         for seed in self.trials.seeds:
@@ -101,9 +101,12 @@ class _Reproduction:
         return results
 
     def _begin(self, text: str) -> None:
-        self.emit({"event": "progress", "done": self.done, "total": self.pieces, "text": text})
+        self._show(text)
         self.done += 1
         write_text(self._clock, str(self._wall_s()))
+
+    def _show(self, text: str) -> None:
+        self.emit({"event": "progress", "done": self.done, "total": self.pieces, "text": text})
 
     def _wall_s(self) -> float:
         """Seconds of the run, those before an interruption included."""

@@ -51,6 +51,11 @@ class SuiteReproduceConfig(Job):
         _ = self.seconds
 
     @property
+    def seed_list(self) -> list[int]:
+        """The seed of each run of a training."""
+        return list(range(self.seed, self.seed + self.seeds))
+
+    @property
     def seconds(self) -> float | None:
         """The budget; None for the papers' own steps."""
         return None if self.budget == PAPER else parse_duration(self.budget, "--budget")

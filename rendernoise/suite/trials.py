@@ -70,7 +70,7 @@ class Trials:
         #: Of crops and batches; the plan sets them.
         self.limits = PAPERS
         self._prepared: set[tuple[object, ...]] = set()
-        self.seeds = list(range(config.seed, config.seed + config.seeds))
+        self.seeds = config.seed_list
 
     def material(self, experiment: Experiment) -> Material:
         """The images of an experiment, its tests of the run's size."""

@@ -38,7 +38,9 @@ def _config(out: Path, **options: Any) -> SuiteReproduceConfig:
 
 def _plan(out: Path, px_per_s: float, **options: Any) -> tuple[Plan, list[Limits]]:
     machine = _Machine(px_per_s)
-    plan = make_plan(_config(out, **options), GROUPS, cast(Trials, machine), time.monotonic(), lambda event: None)
+    plan = make_plan(
+        _config(out, **options), GROUPS, cast(Trials, machine), time.monotonic(), lambda event: None, lambda text: None
+    )
     return plan, machine.timed
 
 

@@ -115,7 +115,12 @@ def test_a_budget_becomes_steps_that_are_written_down(
 ) -> None:
     # Ten minutes would be taken as a whole; here the papers' steps are few and the rest is left.
     monkeypatch.setitem(EXPERIMENTS, "bernoulli", replace(EXPERIMENTS["bernoulli"], steps=9))
-    results = run_suite_reproduce(config(images, tmp_path, "bernoulli", steps=None, seeds=1, budget="10m"))
+    events: list[dict[str, Any]] = []
+    given = config(images, tmp_path, "bernoulli", steps=None, seeds=1, budget="10m")
+    results = run_suite_reproduce(given, events.append)
+    shown = [e for e in events if e["event"] == "progress"]
+    assert {e["total"] for e in shown} == {2}
+    assert [e["done"] for e in shown] == sorted(e["done"] for e in shown)
     plan = json.loads((tmp_path / "plan.json").read_text())
     assert plan["steps"] == {"bernoulli": 9}
     assert {r["steps"] for r in results["rows"]} == {9}
