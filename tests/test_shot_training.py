@@ -152,8 +152,14 @@ def test_ctrl_c_is_130(tmp_path: Path, shot: Path, blank: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "rendernoise", "denoise", shot / "r.a.####.exr", "--half", shot / "r.b.####.exr"]
     command += ["--weights", blank, "--train", "5m", "--out", out, "--device", "cpu"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([*map(str, command), "--json"], text=True, **pipes)
+    process = subprocess.Popen(
+        [*map(str, command), "--json"],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # What a shell starts in the background ignores Ctrl-C, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stdout is not None
     assert any('"event": "train"' in line for line in process.stdout)
     assert (out / ".training").exists()
