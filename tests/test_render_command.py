@@ -22,6 +22,7 @@ from rendernoise.render.analytic import AnalyticRenderer
 from rendernoise.render.camera import View
 from rendernoise.render.probe import probe_variant
 from rendernoise.render.process import RendererProcess, RendererSpec
+from tests import ctrl_c
 
 # All seeds are fixed, so a test either always passes or always fails. This is the chance that correct code would have
 # failed one statistical test with the seeds that were picked.
@@ -217,8 +218,7 @@ def test_a_killed_run_goes_on_to_the_same_pixels(tmp_path, variant, kind, how, c
     passes, pattern, out = 20, shot(tmp_path, 2), tmp_path / "out"
     command = [pattern, kind, "--passes", passes, "--spp", 32, "--variant", variant, "--json", "--out", out]
     killed = subprocess.Popen(
-        # Started from a background job, it would inherit that Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=ctrl_c.heeded,
         args=[sys.executable, "-c", _EAGER, *map(str, command)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -31,6 +31,7 @@ from rendernoise.render.analytic import AnalyticRenderer
 from rendernoise.render.camera import View
 from rendernoise.sequence import denoise_frames
 from rendernoise.shot_training import MOST_FRAMES, RUN_FRAMES, train_on_shot
+from tests import ctrl_c
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RENDERER = AnalyticRenderer((48, 32))
@@ -157,8 +158,7 @@ def test_ctrl_c_is_130(tmp_path: Path, shot: Path, blank: Path) -> None:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # What a shell starts in the background ignores Ctrl-C, and so would this.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=ctrl_c.heeded,
     )
     assert process.stdout is not None
     assert any('"event": "train"' in line for line in process.stdout)

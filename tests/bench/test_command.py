@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from rendernoise.render.probe import probe_variant
+from tests import ctrl_c
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "scenes"
@@ -92,8 +93,7 @@ def test_interrupted_and_resumed(
     arguments = [scene, *options, "--cache", tmp_path / "cache", "--out", out]
     running = subprocess.Popen(
         command(*arguments),
-        # Started from a background job, it would inherit that Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=ctrl_c.heeded,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

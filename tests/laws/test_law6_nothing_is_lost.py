@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from rendernoise.io.exr import read
+from tests import ctrl_c
 
 FRAMES = 4
 
@@ -172,8 +173,7 @@ def command(scenes: list[Path], tmp_path: Path) -> Iterator[Callable[..., subpro
         arguments = [sys.executable, "-m", "rendernoise", *options(scenes, tmp_path / "out"), *more]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         process = subprocess.Popen(
-            # Started from a background job, it would inherit that Ctrl-C is ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=ctrl_c.heeded,
             args=arguments,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
